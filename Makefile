@@ -1,0 +1,55 @@
+# Thin on purpose: what a target does stands in tools/. PYTHON=... chooses the interpreter.
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test check lint types unit e2e wheels pythons oldest fmt pins install browser clean
+
+BIN := .venv/bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+run: ## install what the service needs into .venv, and start it on 127.0.0.1:8000
+	@tools/install run && exec $(BIN)/wigwag serve
+
+test: install browser lint types pythons oldest ## everything, from nothing
+	@$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
+
+check: lint types unit ## lint, types and unit tests: before each commit
+
+lint: install ## ruff: rules and format
+	@$(BIN)/ruff check --quiet && $(BIN)/ruff format --check --quiet && echo "lint: clean"
+
+types: install ## mypy --strict and pyright
+	@tools/types
+
+unit: install ## the unit tests of core
+	@$(BIN)/pytest core/tests -q
+
+e2e: install browser ## what crosses packages: real sockets, a browser, the examples
+	@$(BIN)/pytest tests examples -q
+
+wheels: install ## build each distribution, install it into an empty environment, try it
+	@$(BIN)/pytest tests/test_wheels.py -v
+
+pythons: install ## the unit tests on each other CPython of this machine
+	@tools/pythons
+
+oldest: install ## the unit tests with the lowest versions that core allows
+	@tools/oldest
+
+fmt: install ## mend what ruff can mend, and format
+	@$(BIN)/ruff check --fix-only --quiet && $(BIN)/ruff format --quiet
+
+pins: ## make requirements/*.txt anew (UPGRADE=1: with newer versions)
+	@tools/pins
+
+install: ## the development environment, in .venv
+	@tools/install dev
+
+browser: ## chromium for the end-to-end tests, where apt-get can bring it
+	@tools/browser
+
+clean: ## remove what these targets made
+	@rm -rf .venv .venvs .coverage* .hypothesis .*_cache dist && find . -name __pycache__ -prune -exec rm -rf {} +

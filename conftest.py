@@ -1,0 +1,105 @@
+"""What tests need of the machine, and when it is right to skip one.
+
+A test that needs more than Python says so: ``@pytest.mark.needs("chromium")``. Where that is
+missing, the test is skipped, and the reason says how to get it. Where ``CI`` is set, a need that
+the machine can provide is a failure instead, and so is every skip that is not by a need.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a machine has or lacks."""
+
+    is_here: Callable[[], bool]
+    can_be_provided: Callable[[], bool]
+    how: str
+
+
+def runs(*command: str) -> bool:
+    """Whether the command is there and ends well."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def is_root_with_apt() -> bool:
+    """Whether a script in tools/ may install a Debian package."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+CHROMIUM = os.environ.get("CHROMIUM", "chromium")
+
+NEEDS = {
+    "chromium": Need(lambda: runs(CHROMIUM, "--version"), is_root_with_apt, "make browser"),
+}
+IN_CI = bool(os.environ.get("CI"))
+PREFIX = "not on this machine: "
+
+
+@functools.cache
+def lacks(name: str) -> bool:
+    """Whether a need is unmet; looked for once a run."""
+    return not NEEDS[name].is_here()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose need is unmet, or fail it where the need could have been met."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if name not in NEEDS:
+                pytest.fail(f"unknown need {name!r}; known: {', '.join(NEEDS)}", pytrace=False)
+            if lacks(name):
+                if IN_CI and NEEDS[name].can_be_provided():
+                    pytest.fail(
+                        f"{name} is missing and can be had: {NEEDS[name].how}", pytrace=False
+                    )
+                pytest.skip(f"{PREFIX}{name} ({NEEDS[name].how})")
+
+
+def forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip that CI must not let pass into a failure that says why; an xfail is no skip.
+
+    An unmet need excuses a skip. Writing the prefix by hand does not: the need is looked for here.
+    """
+    if not (IN_CI and report.skipped) or hasattr(report, "wasxfail"):
+        return
+    reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+    _, excuse, need = reason.partition(PREFIX)
+    name = need.partition(" ")[0]
+    if not (excuse and name in NEEDS and lacks(name)):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, though nothing that it needs is missing: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look at each test's outcome."""
+    report = yield
+    forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Look at each module's outcome: importorskip skips all of its tests."""
+    report = yield
+    forbid_skip(report)
+    return report
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of the browser, for Playwright's ``executable_path``."""
+    return shutil.which(CHROMIUM) or CHROMIUM
