@@ -1,0 +1,275 @@
+"""Message types: what the server emits, and what clients send it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    TypeVar,
+    cast,
+    dataclass_transform,
+)
+
+import msgspec
+
+from wigwag.errors import InvalidMessage
+from wigwag.frames import Frame
+from wigwag.schema import Schema, schema_of
+from wigwag.wire.client import encode_event, event_prefix
+
+T = TypeVar("T")
+M = TypeVar("M", bound="SocketMessage")
+
+
+class SocketMessageLike(Protocol[T]):
+    """What ``emit`` takes beside data of type ``T``: a :class:`SocketMessage` class, or a
+    :class:`MessageType`.  ``T`` is invariant, so that a type checker notices another message's data."""
+
+    def __payload__(self, data: T, /) -> T: ...
+
+
+@dataclass_transform(field_specifiers=(msgspec.field,))
+class _NamedMeta(msgspec.StructMeta):
+    """Takes ``name=``, the message's name on the wire, which subclasses do not inherit."""
+
+    __message_name__: str
+    __wire__: _Wire | None
+
+    def __new__(
+        mcls,
+        clsname: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        name: str | None = None,
+        **config: Any,
+    ) -> _NamedMeta:
+        if name is not None:
+            check_message_name(name)
+        cls = super().__new__(mcls, clsname, bases, namespace, **config)
+        cls.__message_name__ = cast("str", name)  # None: not to be emitted
+        cls.__wire__ = None
+        return cls
+
+
+class _EmittableMeta(_NamedMeta):
+    def __payload__(cls: type[M], data: M, /) -> M:  # type: ignore[misc]  # noqa: N805 - a metaclass's
+        return data
+
+
+def check_message_name(name: object) -> None:
+    """Raises TypeError unless ``name`` is a non-empty string of at most 256 characters."""
+    if not isinstance(name, str) or not 0 < len(name) <= 256:
+        raise TypeError(f"a message's name is a string of 1 to 256 characters, not {name!r}")
+
+
+class SocketMessage(msgspec.Struct, metaclass=_EmittableMeta):
+    """A message that the server emits; its fields are its data.
+
+    ::
+
+        class Said(SocketMessage, name="chat.said"):
+            room: str
+            text: str
+
+        await emitter.emit(Said(room="x", text="hi"), "room:x")
+
+    ``name`` is what clients know it by.  Other keywords go to msgspec (``rename="camel"``).
+    """
+
+    __message_name__: ClassVar[str]
+
+    if TYPE_CHECKING:  # for mypy, which asks this of a class rather than its metaclass
+
+        def __init_subclass__(cls, *, name: str | None = None, **config: Any) -> None: ...
+
+    @classmethod
+    def of(cls: type[M], source: object) -> M:
+        """A message whose fields are copied from any object's attributes, or from a mapping.
+
+        Raises:
+            InvalidMessage: the source lacks a field that has no default.
+        """
+        return cls(**_fields_from(cls, source))
+
+    @classmethod
+    def define(cls, name: str, data: type[T]) -> MessageType[T]:
+        """A message type whose data is any model: a dataclass, TypedDict, Struct or pydantic model."""
+        return MessageType(name, data)
+
+
+class ServerMessage(msgspec.Struct, metaclass=_NamedMeta):
+    """A message that clients send us; handled by a :class:`~wigwag.MessageRegistry`.
+
+    A sibling of :class:`SocketMessage`, not one of it: emitting it is a type error.
+    """
+
+    __message_name__: ClassVar[str]
+
+    if TYPE_CHECKING:  # likewise
+
+        def __init_subclass__(cls, *, name: str | None = None, **config: Any) -> None: ...
+
+
+class MessageType(Generic[T]):
+    """A message of a given name, with data of a type that stands elsewhere.
+
+    Called with its data it is a message to emit: ``await emitter.emit(IncidentCreated(incident), topic)``.
+    Made by :meth:`SocketMessage.define`.
+    """
+
+    __slots__ = ("_wire", "name")
+
+    def __init__(self, name: str, data: type[T]) -> None:
+        """Raises TypeError where ``data`` is no type that can be validated."""
+        check_message_name(name)
+        self.name = name
+        self._wire = _Wire(name, schema_of(data))
+
+    def __call__(self, data: T) -> BoundMessage[T]:
+        return BoundMessage(self, data)
+
+    def __payload__(self, data: T, /) -> T:
+        """For type checkers: see :class:`SocketMessageLike`."""
+        return data
+
+    def __repr__(self) -> str:
+        return f"<MessageType {self.name!r} of {self._wire.schema.type!r}>"
+
+
+class BoundMessage(Generic[T]):
+    """A message type together with its data."""
+
+    __slots__ = ("data", "type")
+
+    def __init__(self, type_: MessageType[T], data: T) -> None:
+        self.type = type_
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BoundMessage) and other.type is self.type and other.data == self.data
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{self.type.name}({self.data!r})"
+
+
+#: A message with its data.
+Emittable = SocketMessage | BoundMessage[Any]
+
+
+class _Wire:
+    """How one message type is written: its name's prefix, and the schema of its data."""
+
+    __slots__ = ("_encode", "prefix", "schema")
+
+    def __init__(self, name: str, schema: Schema[Any]) -> None:
+        self.prefix = event_prefix(name)
+        self.schema = schema
+        self._encode: Callable[[Any], bytes] = schema.encode
+
+    def event(self, data: Any) -> bytes:
+        """The event of this data.  Raises InvalidMessage."""
+        return encode_event(self.prefix, self._encode(data), int(time.time() * 1000))
+
+
+def encode_message(message: Any, data: Any = None) -> bytes:
+    """The event, as clients receive it, of a message with its data, or of a type and its data.
+
+    Raises:
+        InvalidMessage: the data does not fit the type.
+        TypeError: it is nothing that can be emitted.
+    """
+    kind = type(message)
+    if isinstance(kind, _EmittableMeta):  # an instance of a SocketMessage
+        _refuse_data(data)
+        return _wire_of(kind).event(message)
+    if kind is BoundMessage:
+        _refuse_data(data)
+        return cast("_Wire", message.type._wire).event(message.data)
+    if kind is _EmittableMeta:  # a SocketMessage class
+        if not isinstance(data, message | Mapping):
+            raise _wrong_data(message.__name__, data)
+        return _wire_of(message).event(data)
+    if kind is MessageType:
+        if data is None:
+            raise _wrong_data(message.name, data)
+        return cast("_Wire", message._wire).event(data)
+    raise TypeError(f"can't emit {message!r}: emit takes a SocketMessage, or a message type and its data")
+
+
+def frame_of(message: str | bytes | Emittable, topic: str | None = None) -> Frame:
+    """A text (str), binary (bytes) or typed message, ready to be written to sockets.
+
+    Raises:
+        InvalidMessage: its data does not fit its type.
+        TypeError: it is none of these.
+    """
+    if isinstance(message, str):
+        return Frame.of(message, topic)
+    if isinstance(message, bytes | bytearray | memoryview):
+        return Frame.of(bytes(message), topic)
+    return Frame(encode_message(message), is_text=True, topic=topic)
+
+
+def encode_named(name: str, data: bytes) -> bytes:
+    """The event of a name and of data that is JSON already."""
+    return encode_event(event_prefix(name), data, int(time.time() * 1000))
+
+
+def _wire_of(cls: Any) -> _Wire:
+    wire: _Wire | None = cls.__dict__.get("__wire__")
+    if wire is None:
+        name = cls.__dict__.get("__message_name__")
+        if name is None:
+            raise TypeError(f'{cls.__name__} has no name of its own: class {cls.__name__}(…, name="…")')
+        wire = cls.__wire__ = _Wire(name, schema_of(cls))
+    return wire
+
+
+def _refuse_data(data: Any) -> None:
+    if data is not None:
+        raise TypeError("the message has its data already: emit(message, topic)")
+
+
+def _wrong_data(name: str, data: Any) -> InvalidMessage:
+    text = f"{name} can't be made of {type(data).__name__}"
+    return InvalidMessage(text, [{"path": "$", "message": text}])
+
+
+def _fields_from(cls: Any, source: object) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(cls):
+        if isinstance(source, Mapping):
+            if field.name in source:
+                found[field.name] = source[field.name]
+        elif hasattr(source, field.name):
+            found[field.name] = getattr(source, field.name)
+        if field.name not in found and field.required:
+            text = f"{type(source).__name__} has no {field.name!r}, which {cls.__name__} needs"
+            raise InvalidMessage(text, [{"path": f"$.{field.name}", "message": text}])
+    return found
+
+
+class JoinRoom(ServerMessage, name="room.join"):
+    """A client asks to receive what is published to a room (a topic)."""
+
+    room: str
+
+
+class LeaveRoom(ServerMessage, name="room.leave"):
+    """A client asks to receive a room's messages no longer."""
+
+    room: str
+
+
+class Heartbeat(ServerMessage, name="heartbeat"):
+    """A client says, at the application's level, that it is there.  (``2``/``3`` is the protocol's.)"""
+
+    timestamp: int | float | None = None
