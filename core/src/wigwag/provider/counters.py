@@ -1,0 +1,32 @@
+"""What a provider counts: plain integers, read by the metrics page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the provider was made; none is ever reset."""
+
+    #: Sockets that attached.
+    opened: int = 0
+    #: Sockets that detached, by the close code.
+    closed: Counter[str] = field(default_factory=Counter)
+    #: Messages that clients sent.
+    received: int = 0
+    #: Publishes, sends and broadcasts that this node was asked for.
+    published: int = 0
+    #: Frames handed to local sockets.
+    delivered: int = 0
+    #: Frames that a slow socket did not get, by its policy.
+    dropped: Counter[str] = field(default_factory=Counter)
+    #: Messages on our channels that are not ours, by what is wrong with them.
+    foreign: Counter[str] = field(default_factory=Counter)
+    #: Connections and messages that were refused, by why.
+    refused: Counter[str] = field(default_factory=Counter)
+    #: Broker sessions that became ready.
+    sessions: int = 0
+    #: Sockets that were told that they may have missed messages.
+    resyncs: int = 0

@@ -1,0 +1,433 @@
+"""One run of a provider, from start to stop: its sockets, what they want, and its broker sessions."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+from collections.abc import Iterator, Sequence
+
+import anyio
+import anyio.lowlevel
+import msgspec
+
+from wigwag.broker import Broker, Position
+from wigwag.errors import (
+    NotAccepted,
+    NotConnected,
+    NotLive,
+    PayloadTooLarge,
+    SubscribeError,
+    TopicRefused,
+    Unsubscribed,
+)
+from wigwag.frames import Frame
+from wigwag.interfaces import LocalSocket
+from wigwag.messages import encode_named
+from wigwag.node import BROADCAST_CHANNEL, new_node_tag, node_channel
+from wigwag.provider.channels import Channels
+from wigwag.provider.commands import Commands
+from wigwag.provider.counters import Counters
+from wigwag.provider.fanout import Fanout
+from wigwag.provider.outbox import Outbox
+from wigwag.provider.resync import Ledger
+from wigwag.provider.session import Session
+from wigwag.provider.settings import ProviderSettings
+from wigwag.provider.signal import Signal
+from wigwag.provider.waits import Wait, Waits
+from wigwag.wire.envelope import ForeignEnvelope, Kind, decode_envelope, encode_envelope
+
+logger = logging.getLogger("wigwag.provider")
+
+#: In-process publishing lets others run after so much: nothing else would make it yield.
+_GIVE_WAY_MESSAGES = 64
+_GIVE_WAY_BYTES = 256 * 1024
+#: Clients are asked to spread their refetching so that about a thousand a second come, at most over 30 s.
+_SPREAD_MS_PER_SOCKET = 1
+_MAX_SPREAD_MS = 30_000
+_TELL_AT_ONCE = 200
+
+
+class Node:
+    """What is made anew at each start, so that a stopped provider starts again empty."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        settings: ProviderSettings,
+        counters: Counters,
+        *,
+        subscribes: bool,
+    ) -> None:
+        self._broker = broker
+        self._settings = settings
+        self.counters = counters
+        self.tag = new_node_tag()
+        self.fanout = Fanout(counters)
+        self._interest = self.fanout.interest
+        self.direct = broker.in_process
+        own = (node_channel(self.tag), BROADCAST_CHANNEL) if subscribes else ()
+        self._own = dict.fromkeys(own)
+        self.probe_channel: str | None = own[0] if own else None
+        self._changed = Signal()
+        self._channels = Channels(self._is_wanted, linger_s=settings.linger_s)
+        self._channels.restart(self._own)
+        self._waits: Waits[LocalSocket] = Waits()
+        self._ledger: Ledger[LocalSocket] = Ledger()
+        self._outbox = Outbox(
+            broker,
+            max_messages=settings.outbox_messages,
+            max_bytes=settings.outbox_bytes,
+            timeout_s=settings.publish_timeout_s,
+            why_down=self.describe_link,
+        )
+        self._commands = Commands(self.tag, self.fanout, self._post_command)
+        self._session: Session | None = None
+        self._max_payload_bytes: int | None = None
+        self._probes = itertools.count(1)
+        self._given = 0
+        self._given_bytes = 0
+        self._foreign_seen: set[str] = set()
+        self._last_cause: str = "the broker has not been reached yet"
+        #: When the link went down, in anyio's clock; None while it is up.
+        self.down_since: float | None = None
+
+    # Sockets and what they want
+
+    def attach(self, socket: LocalSocket) -> None:
+        self.fanout.sockets[socket.id] = socket
+        self.counters.opened += 1
+        if not self.direct and self._own and not self._hears_everybody:
+            # Until the node's own channels are live, broadcasts pass it by.
+            self._ledger.everybody((socket,), always=True)
+
+    @property
+    def _hears_everybody(self) -> bool:
+        return self._channels.is_live(BROADCAST_CHANNEL)
+
+    def detach(self, socket_id: str) -> bool:
+        socket = self.fanout.sockets.pop(socket_id, None)
+        if socket is None:
+            return False
+        for topic in list(self._interest.topics_of(socket)):
+            self._drop(topic, socket, NotConnected(topic, f"the socket {socket_id} has gone"))
+        self._ledger.forget(socket)
+        self._changed.set()
+        return True
+
+    async def subscribe(self, socket_id: str, topics: Sequence[str]) -> None:
+        socket = self.fanout.sockets.get(socket_id)
+        if socket is None:
+            raise NotConnected(topics[0], f"the socket {socket_id} is not connected to this node")
+        pending: list[str] = []
+        for topic in topics:
+            first = self._interest.add(topic, socket)
+            if self.direct:
+                continue
+            if first and self._channels.want(topic):
+                self._changed.set()
+            if not self._channels.is_live(topic):
+                if first is not None:
+                    self._ledger.came(topic, socket)
+                pending.append(topic)
+        if pending:
+            await self._wait_until_live(socket, pending)
+
+    async def _wait_until_live(self, socket: LocalSocket, topics: list[str]) -> None:
+        waits: list[tuple[str, Wait]] = []
+        error: SubscribeError | None = None
+        for topic in topics:
+            reason = self._channels.why_refused(topic)
+            if reason is None:
+                waits.append((topic, self._waits.join(topic, socket)))
+            else:
+                self._ledger.gave_up(topic, socket)
+                error = error or _refusal(topic, reason)
+        timeout_s = self._settings.subscribe_timeout_s
+        try:
+            with anyio.move_on_after(timeout_s):
+                for _, wait in waits:
+                    await wait.settled.wait()
+        finally:
+            for topic, wait in waits:
+                self._waits.leave(topic, socket, wait)
+                if wait.error is not None:
+                    error = error or wait.error
+                elif not wait.settled.is_set():
+                    self._ledger.gave_up(topic, socket)
+                    error = error or NotLive(
+                        topic,
+                        f"topic {topic!r} was not live within {timeout_s:g} s; {self.describe_link()}. "
+                        "The wish stands, and the socket is told by wigwag.resync when it is",
+                    )
+        if error is not None:
+            raise error
+
+    def unsubscribe(self, socket_id: str, topics: Sequence[str]) -> None:
+        socket = self.fanout.sockets.get(socket_id)
+        if socket is None:
+            return
+        for topic in topics:
+            self._drop(topic, socket, Unsubscribed(topic, f"unsubscribed from {topic!r} meanwhile"))
+        self._changed.set()
+
+    def _drop(self, topic: str, socket: LocalSocket, why: SubscribeError) -> None:
+        last = self._interest.remove(topic, socket)
+        if last is None or self.direct:
+            return
+        self._waits.fail(topic, socket, why)
+        self._ledger.left(topic, socket, last=last)
+        if last:
+            self._channels.unwant(topic, anyio.current_time())
+
+    def _is_wanted(self, topic: str) -> bool:
+        return topic in self._interest or topic in self._own
+
+    def _wanted(self) -> Iterator[str]:
+        yield from self._own
+        yield from self._interest
+
+    # Publishing
+
+    async def publish(self, topic: str, frame: Frame, exclude: str | None = None) -> None:
+        """Deliver to the sockets of a topic, or to all if it is the broadcast channel."""
+        self.counters.published += 1
+        if self.direct:
+            if topic == BROADCAST_CHANNEL:
+                self.fanout.to_all(frame, exclude)
+            else:
+                self.fanout.to_topic(frame, topic, exclude)
+            await self._give_way(len(frame.payload))
+        else:
+            kind = Kind.TEXT if frame.is_text else Kind.BINARY
+            envelope = encode_envelope(kind, topic, frame.payload, exclude=exclude)
+            await self._to_broker(topic, envelope)
+
+    async def send(self, node_tag: str, socket_id: str, frame: Frame) -> None:
+        """Deliver to one socket: directly if it is here, else through its node's channel."""
+        self.counters.published += 1
+        if self.direct or node_tag == self.tag:
+            self.fanout.to_one(frame, socket_id)
+            await self._give_way(len(frame.payload))
+        else:
+            kind = Kind.TEXT if frame.is_text else Kind.BINARY
+            channel = node_channel(node_tag)
+            await self._to_broker(channel, encode_envelope(kind, channel, frame.payload, to=socket_id))
+
+    async def disconnect(self, node_tag: str, socket_id: str, code: int, reason: str) -> None:
+        if self.direct or node_tag == self.tag:
+            socket = self.fanout.sockets.get(socket_id)
+            self.fanout.close(() if socket is None else (socket,), code, reason)
+        else:
+            await self._command(
+                node_channel(node_tag),
+                self._commands.close_socket(node_tag, socket_id, code, reason),
+            )
+
+    async def disconnect_user(self, user_id: str, code: int, reason: str) -> None:
+        if self.direct:
+            self.fanout.close(self.fanout.of_user(user_id), code, reason)
+        else:
+            await self._command(BROADCAST_CHANNEL, self._commands.close_user(user_id, code, reason))
+
+    async def count(self, topic: str, timeout_s: float) -> dict[str, int]:
+        """How many sockets want the topic, by the tag of the node that said so."""
+        if self.direct:
+            return {self.tag: len(self._interest.sockets(topic))}
+        return await self._commands.count(topic, timeout_s)
+
+    async def _command(self, channel: str, command: bytes) -> None:
+        await self._to_broker(channel, encode_envelope(Kind.COMMAND, channel, command))
+
+    def _post_command(self, channel: str, command: bytes) -> None:
+        try:
+            self._outbox.post(channel, encode_envelope(Kind.COMMAND, channel, command))
+        except NotAccepted as exc:
+            logger.warning("a command to another node was not sent: %s", exc)
+
+    async def _to_broker(self, topic: str, envelope: bytes) -> None:
+        limit = self._max_payload_bytes
+        if limit is not None and len(envelope) > limit:
+            raise PayloadTooLarge(topic, len(envelope), limit)
+        await self._outbox.publish(topic, envelope)
+
+    async def _give_way(self, size: int) -> None:
+        """Let the sockets' writers run now and then: a publisher that never yields would fill the
+        buffers of sockets that are not slow at all."""
+        self._given += 1
+        self._given_bytes += size
+        if self._given >= _GIVE_WAY_MESSAGES or self._given_bytes >= _GIVE_WAY_BYTES:
+            await anyio.lowlevel.checkpoint()
+            self._given = 0
+            self._given_bytes = 0
+
+    # What a session tells its node
+
+    def session_ready(self, *, kept: bool) -> None:
+        session = self._session
+        self._max_payload_bytes = None if session is None else session.max_payload_bytes
+        self.counters.sessions += 1
+        self.down_since = None
+        self._ledger.begin(kept=kept)
+        logger.info("broker session %d is ready", self.counters.sessions)
+
+    def live(self, topics: Sequence[str]) -> None:
+        for topic in self._channels.joined(topics, anyio.current_time()):
+            self._ledger.back(topic, self._interest.sockets(topic))
+            self._waits.settle(topic)
+            if topic == BROADCAST_CHANNEL:
+                self._ledger.everybody(self.fanout.sockets.values())
+
+    def refused(self, topic: str, reason: str) -> None:
+        logger.warning("the broker refuses topic %r: %s; it is tried again in 30 s", topic, reason)
+        self._channels.refuse(topic, reason, anyio.current_time())
+        self._ledger.refused(topic, self._interest.sockets(topic))
+        for socket in self._waits.waiting(topic):
+            self._ledger.gave_up(topic, socket)
+            self._waits.fail(topic, socket, _refusal(topic, reason))
+
+    def arrived(self, topic: str, payload: bytes, position: Position | None) -> None:
+        if not self._is_wanted(topic):
+            return
+        try:
+            envelope = decode_envelope(topic, payload)
+            if envelope.kind is Kind.PROBE:
+                if self._session is not None and topic == self.probe_channel:
+                    self._session.echo(msgspec.json.decode(envelope.payload, type=int))
+                return
+            if envelope.kind is Kind.COMMAND:
+                if topic in self._own:
+                    self._commands.do(envelope.payload)
+                return
+        except ForeignEnvelope as exc:
+            self._foreign(topic, exc.cause)
+            return
+        except (ValueError, RecursionError):
+            self._foreign(topic, "command")
+            return
+        if envelope.to is not None:
+            frame = Frame(envelope.payload, is_text=envelope.kind is Kind.TEXT)
+            self.fanout.to_one(frame, envelope.to)
+            return
+        frame = Frame(envelope.payload, is_text=envelope.kind is Kind.TEXT, topic=topic)
+        if topic == BROADCAST_CHANNEL:
+            self.fanout.to_all(frame, envelope.exclude)
+        else:
+            self.fanout.to_topic(frame, topic, envelope.exclude)
+
+    def _foreign(self, topic: str, cause: str) -> None:
+        self.counters.foreign[cause] += 1
+        if cause not in self._foreign_seen:
+            self._foreign_seen.add(cause)
+            logger.warning(
+                "a message on %r is not wigwag's (%s) and was skipped; more are counted, not logged",
+                topic,
+                cause,
+            )
+
+    def gap(self, topics: Sequence[str] | None) -> None:
+        for topic in list(self._interest) if topics is None else topics:
+            if self._channels.is_live(topic):
+                self._ledger.gap(topic, self._interest.sockets(topic))
+        if topics is None:
+            self._ledger.everybody(self.fanout.sockets.values(), always=True)
+        self._changed.set()
+
+    def new_probe(self) -> tuple[int, bytes]:
+        """A probe's number, which no other session has used, and its envelope."""
+        number = next(self._probes)
+        return number, encode_envelope(Kind.PROBE, self.probe_channel or "", b"%d" % number)
+
+    async def tell(self) -> None:
+        """Tell the sockets that are owed a word of what they may have missed."""
+        spread_ms = min(_MAX_SPREAD_MS, self._ledger.owed_count * _SPREAD_MS_PER_SOCKET)
+        told = 0
+        while self._ledger.is_due:
+            socket, topics = self._ledger.pop()
+            wanted = [topic for topic in topics if self._interest.wants(socket, topic)]
+            data = msgspec.json.encode({"topics": wanted, "spreadMs": spread_ms})
+            event = encode_named("wigwag.resync", data)
+            self.fanout.to_one(Frame(event, is_text=True), socket.id)
+            self.counters.resyncs += 1
+            told += 1
+            if told % _TELL_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
+        self._ledger.rest()
+
+    # The link
+
+    async def run(self) -> None:
+        """Keep a session with the broker, for ever."""
+        self.down_since = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._outbox.expire)
+            await self._supervise()
+
+    async def _supervise(self) -> None:
+        attempt = 0
+        while True:
+            session = self._session = Session(
+                self._broker,
+                self,
+                self._channels,
+                self._outbox,
+                self._changed,
+                self._settings,
+            )
+            try:
+                cause = await session.run()
+            finally:
+                self._session = None
+            self._lost(session, cause)
+            if session.is_proved:
+                attempt = 0
+            limit_s = min(self._settings.backoff_cap_s, self._settings.backoff_base_s * 2**attempt)
+            attempt = min(attempt + 1, 30)
+            await anyio.sleep(random.uniform(0, limit_s))
+
+    def _lost(self, session: Session, cause: BaseException | None) -> None:
+        text = "a call was not confirmed in time" if isinstance(cause, TimeoutError) else str(cause)
+        self._last_cause = text or type(cause).__name__
+        if session.is_ready or not self.counters.sessions:
+            logger.warning("the broker session ended: %s; reconnecting", self._last_cause)
+        if self.down_since is None:
+            self.down_since = anyio.current_time()
+        lost = self._channels.restart(self._wanted()) - self._own.keys()
+        self._ledger.lose(lost, was_ready=session.is_ready)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a broker session is ready, and hears itself where it should."""
+        session = self._session
+        if session is None or not session.is_ready:
+            return False
+        return self.direct or self.probe_channel is None or session.is_proved
+
+    @property
+    def probe_s(self) -> float | None:
+        """How long the last probe took."""
+        return None if self._session is None else self._session.probe_s
+
+    @property
+    def live_topics(self) -> int:
+        """How many channels are live on the broker."""
+        return self._channels.live_count
+
+    def describe_link(self) -> str:
+        """The link's state, for an error message."""
+        if self._session is not None and self._session.is_ready:
+            return "the broker link is up"
+        return f"the broker link is down ({self._last_cause})"
+
+    async def flush(self) -> None:
+        """Return when all that was published has been answered for, if the link is up."""
+        if self.is_up:
+            await self._outbox.flush()
+
+    def abandon(self) -> None:
+        """Fail what is still queued."""
+        self._outbox.abandon()
+
+
+def _refusal(topic: str, reason: str) -> TopicRefused:
+    return TopicRefused(topic, f"the broker refuses topic {topic!r}: {reason}; it is tried again every 30 s")

@@ -1,0 +1,224 @@
+"""Publishes on their way to the broker: batched, bounded, and each caller told how it went.
+
+What is published while a batch is in flight forms the next one.  **The batch is the unit of fate**:
+when the link dies, only the one in flight is in doubt; what is queued behind it is known not to have
+been sent, and goes out, in order, in the next session, unless its time is up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+
+import anyio
+
+from wigwag.broker import Broker, Refused
+from wigwag.errors import NotAccepted, PublishError, Uncertain
+from wigwag.provider.signal import Signal
+
+#: A batch is closed at this many messages or bytes, so that none holds a lane for long.
+BATCH_MESSAGES = 512
+BATCH_BYTES = 256 * 1024
+
+
+class Batch:
+    """Messages that share one publish call, and one fate."""
+
+    __slots__ = ("bytes", "done", "error", "messages", "opened_at", "refused")
+
+    def __init__(self, opened_at: float) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self.bytes = 0
+        self.opened_at = opened_at
+        self.done = anyio.Event()
+        self.error: type[PublishError] | None = None
+        self.refused: dict[int, str] = {}
+
+    def is_open(self, now: float, max_age_s: float) -> bool:
+        return (
+            len(self.messages) < BATCH_MESSAGES
+            and self.bytes < BATCH_BYTES
+            and now - self.opened_at <= max_age_s
+        )
+
+
+class Lane:
+    """One queue of batches: those of a shard, a partition, or of everything."""
+
+    __slots__ = ("in_flight", "queue", "signal", "urgent")
+
+    def __init__(self) -> None:
+        self.queue: deque[Batch] = deque()
+        self.in_flight: Batch | None = None
+        self.urgent: list[tuple[str, bytes]] = []
+        self.signal = Signal()
+
+
+class Outbox:
+    """The lanes, and their common bounds in messages, bytes and time."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        max_messages: int,
+        max_bytes: int,
+        timeout_s: float,
+        why_down: Callable[[], str],
+    ) -> None:
+        self._broker = broker
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._why_down = why_down
+        self.lanes: dict[Hashable, Lane] = {}
+        self._messages = 0
+        self._bytes = 0
+        self._filled = Signal()
+        self._emptied = anyio.Event()
+        #: Called with a lane that is new, so that a session that is up serves it.
+        self.on_new_lane: Callable[[Lane], None] | None = None
+
+    def __len__(self) -> int:
+        """How many messages are queued or in flight."""
+        return self._messages
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Return when the broker took the message.
+
+        Raises:
+            NotAccepted: certainly not sent: the outbox is full, the link was down until the deadline,
+                or the broker refused it.
+            Uncertain: handed over, then the link was lost or the deadline passed.
+        """
+        batch, index = self.post(topic, payload)
+        await batch.done.wait()
+        if batch.error is not None:
+            raise self._error(batch.error, topic)
+        if index in batch.refused:
+            raise NotAccepted(f"the broker refused the message for {topic!r}: {batch.refused[index]}")
+
+    def post(self, topic: str, payload: bytes) -> tuple[Batch, int]:
+        """Queue the message; its batch, and its place therein.
+
+        Raises:
+            NotAccepted: the outbox is full.
+        """
+        size = len(payload)
+        if self._messages >= self._max_messages or self._bytes + size > self._max_bytes:
+            raise NotAccepted(
+                f"the message for {topic!r} was not accepted: {self._messages} messages "
+                f"({self._bytes} bytes) wait for the broker already; {self._why_down()}"
+            )
+        lane = self._lane(topic)
+        now = anyio.current_time()
+        batch = lane.queue[-1] if lane.queue else None
+        if batch is None or not batch.is_open(now, self._timeout_s / 10):
+            batch = Batch(now)
+            lane.queue.append(batch)
+        index = len(batch.messages)
+        batch.messages.append((topic, payload))
+        batch.bytes += size
+        self._messages += 1
+        self._bytes += size
+        lane.signal.set()
+        self._filled.set()
+        return batch, index
+
+    def send_first(self, topic: str, payload: bytes) -> None:
+        """Put a message ahead of all that is queued: a probe must not wait behind a backlog."""
+        lane = self._lane(topic)
+        lane.urgent.append((topic, payload))
+        lane.signal.set()
+
+    def _lane(self, topic: str) -> Lane:
+        key = self._broker.lane(topic)
+        lane = self.lanes.get(key)
+        if lane is None:
+            lane = self.lanes[key] = Lane()
+            if self.on_new_lane is not None:
+                self.on_new_lane(lane)
+        return lane
+
+    async def serve(self, lane: Lane, is_over: Callable[[], bool]) -> None:
+        """Write one lane's batches, one at a time, until the session is over.
+
+        Any exception but :class:`Refused` ends the session; the batch in flight is then in doubt.
+        """
+        while not is_over():
+            if lane.urgent:
+                urgent, lane.urgent = lane.urgent, []
+                await self._broker.publish(urgent)
+            elif lane.queue:
+                await self._send(lane, lane.queue.popleft())
+            else:
+                await lane.signal.wait()
+
+    async def _send(self, lane: Lane, batch: Batch) -> None:
+        lane.in_flight = batch
+        error: type[PublishError] | None = Uncertain
+        try:
+            await self._broker.publish(batch.messages)
+            error = None
+        except Refused as exc:
+            error = None
+            reasons = exc.reasons
+            if reasons is None:
+                reasons = dict.fromkeys(range(len(batch.messages)), "it refused the whole batch")
+            batch.refused = dict(reasons)
+        finally:
+            lane.in_flight = None
+            self._settle(batch, error)
+
+    def _settle(self, batch: Batch, error: type[PublishError] | None) -> None:
+        if batch.done.is_set():
+            return
+        batch.error = error
+        batch.done.set()
+        self._messages -= len(batch.messages)
+        self._bytes -= batch.bytes
+        if not self._messages:
+            self._emptied.set()
+
+    async def expire(self) -> None:
+        """Fail what has waited too long, for ever.  One task for all callers: a timer each costs more
+        than the publish."""
+        while True:
+            await self._filled.wait()
+            while self._messages:
+                await anyio.sleep(self._timeout_s / 10)
+                limit = anyio.current_time() - self._timeout_s
+                for lane in self.lanes.values():
+                    while lane.queue and lane.queue[0].opened_at <= limit:
+                        self._settle(lane.queue.popleft(), NotAccepted)
+                    # What is in flight stays so: its lane is held until the broker answers, or the
+                    # probe finds the session deaf. Only its callers stop waiting.
+                    if lane.in_flight is not None and lane.in_flight.opened_at <= limit:
+                        self._settle(lane.in_flight, Uncertain)
+
+    async def flush(self) -> None:
+        """Return when nothing is queued or in flight."""
+        while self._messages:
+            self._emptied = anyio.Event()
+            await self._emptied.wait()
+
+    def abandon(self) -> None:
+        """Fail all that remains: the provider stops."""
+        for lane in self.lanes.values():
+            while lane.queue:
+                self._settle(lane.queue.popleft(), NotAccepted)
+
+    def forget_urgent(self) -> None:
+        """A session ended: its probes mean nothing to the next."""
+        for lane in self.lanes.values():
+            lane.urgent.clear()
+
+    def _error(self, kind: type[PublishError], topic: str) -> PublishError:
+        if kind is Uncertain:
+            return Uncertain(
+                f"the message for {topic!r} was handed to the broker, which did not confirm it: it may "
+                "have been delivered; publish it again only if a duplicate does no harm"
+            )
+        return NotAccepted(
+            f"the message for {topic!r} was not sent within {self._timeout_s:g} s; {self._why_down()}"
+        )
