@@ -1,0 +1,98 @@
+"""What one ``Sockets`` was given, ready to serve: handlers, guards, routes, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from wigwag.emitter import Emitter
+from wigwag.provider.counters import Counters
+from wigwag.sockets.handlers import Guard, Handler, MessageGuard, Route, arity
+from wigwag.sockets.limits import Limits
+from wigwag.sockets.router import SocketRouter
+
+if TYPE_CHECKING:
+    from wigwag.sockets.session import Session
+
+
+class Application:
+    """Shared by all sockets of one ``Sockets``."""
+
+    emitter: Emitter
+
+    def __init__(
+        self,
+        *,
+        routers: Sequence[SocketRouter[Any]],
+        connection_guards: Sequence[Guard],
+        guards: Sequence[Guard],
+        handlers: dict[str, Handler | None],
+        user_id: Callable[[Any], str | None] | None,
+        limits: Limits,
+    ) -> None:
+        """Raises TypeError for a handler or guard that takes something else."""
+        for guard in connection_guards:
+            arity(guard, "a connection guard", (1,))
+        for name, count in _ARITY.items():
+            if handlers[name] is not None:
+                arity(handlers[name], f"{name}=", (count,))
+        self.on_open = handlers["open"]
+        self.on_message = handlers["message"]
+        self.on_close = handlers["close"]
+        self.on_ping = handlers["ping"]
+        self.on_pong = handlers["pong"]
+        self.on_drain = handlers["drain"]
+        self._routers = list(routers)
+        self.connection_guards = [
+            *connection_guards,
+            *(guard for router in routers for guard in router.connection_guards),
+        ]
+        self.guards = [MessageGuard(guard) for guard in guards]
+        self.limits = limits
+        self.counters = Counters()
+        self.sessions: set[Session] = set()
+        self._ended: anyio.Event | None = None
+        self._user_id = user_id
+        self._routes: dict[str, Route] | None = None
+
+    @property
+    def routes(self) -> dict[str, Route]:
+        """Message types to routes; fixed when first asked for."""
+        if self._routes is None:
+            routes: dict[str, Route] = {}
+            for router in self._routers:
+                for name, route in router.use().items():
+                    if name in routes:
+                        raise TypeError(f"messages of type {name!r} are handled by two routers")
+                    routes[name] = route
+            self._routes = routes
+        return self._routes
+
+    def user_id(self, user: Any) -> str | None:
+        """By what ``disconnect_user`` knows a user: what ``user_id=`` says, or a user that is a string."""
+        if self._user_id is not None:
+            return self._user_id(user)
+        return user if isinstance(user, str) else None
+
+    def forget(self, session: Session) -> None:
+        """A session has ended."""
+        self.sessions.discard(session)
+        if self._ended is not None and not self.sessions:
+            self._ended.set()
+
+    async def close_sessions(self, code: int, reason: str) -> None:
+        """Close every socket, and return when their close handlers have run; each has its limits."""
+        if not self.sessions:
+            return
+        self._ended = anyio.Event()
+        for session in list(self.sessions):
+            session.close(code, reason)
+        with anyio.move_on_after(_CLOSE_STEPS * self.limits.close_timeout_s):
+            await self._ended.wait()
+
+
+#: What a socket has yet to send, its handlers, its close handler: each has ``close_timeout_s``.
+_CLOSE_STEPS = 3
+_ARITY = {"open": 1, "message": 2, "close": 3, "ping": 2, "pong": 2, "drain": 1}

@@ -1,0 +1,114 @@
+"""The connection under a socket: what a session writes to, and what tells it of what came.
+
+Two implementations: :class:`~wigwag.sockets.asgi.AsgiConnection` over any ASGI server, and
+:class:`~wigwag.sockets.transport.TransportConnection` over a raw transport, for a server that offers it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from wigwag.frames import Frame
+from wigwag.provider.counters import Counters
+from wigwag.sockets.limits import Limits
+from wigwag.sockets.queue import SendQueue
+from wigwag.wire.client import OVERLOADED
+
+
+class Listener(Protocol):
+    """What a connection tells: a session.  All synchronous."""
+
+    def received(self, message: str | bytes) -> None:
+        """A message came."""
+        ...
+
+    def pinged(self, data: bytes) -> None:
+        """A ping came (RFC 6455, 5.5.2), and is answered.  ASGI servers keep this to themselves."""
+        ...
+
+    def ponged(self, data: bytes) -> None:
+        """A pong came; likewise."""
+        ...
+
+    def drained(self) -> None:
+        """All that waited in a full send buffer has been sent."""
+        ...
+
+
+class Connection(ABC):
+    """One WebSocket, accepted.  Nothing here waits, and nothing raises."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        counters: Counters,
+        *,
+        client: tuple[str, int] | None,
+        subprotocol: str | None,
+    ) -> None:
+        #: The peer's address and port, as the server knows it (behind a proxy: the proxy's).
+        self.client = client
+        #: The subprotocol that was agreed on, if any.
+        self.subprotocol = subprotocol
+        self._limits = limits
+        self._counters = counters
+        self._queue = SendQueue(limits)
+        self._closing: tuple[int, str] | None = None
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be: what is written now goes nowhere."""
+        return self._closing is not None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes wait here to be sent."""
+        return self._queue.bytes
+
+    def write(self, frame: Frame) -> None:
+        """Send the frame, or queue it; a socket that is too slow is treated by its policy."""
+        if self._closing is not None:
+            return
+        lives, dropped = self._queue.push(frame)
+        if dropped:
+            self._counters.dropped[self._limits.slow] += dropped
+        if lives:
+            self._flush()
+        else:
+            self._counters.dropped["close"] += len(self._queue) + 1
+            self._queue.clear()
+            self._abort(OVERLOADED, "too slow")
+
+    def pong(self) -> None:
+        """Answer a client's ``2`` with ``3``, ahead of all that waits."""
+        if self._closing is None:
+            self._queue.push_pong()
+            self._flush()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close it, after what was written before, within the limit of ``close_timeout_s``."""
+        if self._closing is None:
+            self._closing = (code, reason)
+            self._finish()
+
+    @abstractmethod
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a session's work for as long as the connection lives."""
+
+    @abstractmethod
+    def resume_reading(self) -> None:
+        """The session has room for messages again, of which it said that it had none."""
+
+    @abstractmethod
+    def _flush(self) -> None:
+        """Begin to send what is queued."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Send what is queued, then a close frame; then it is over."""
+
+    @abstractmethod
+    def _abort(self, code: int, reason: str) -> None:
+        """Close at once, without waiting for a peer that does not read."""

@@ -1,0 +1,152 @@
+"""What an application hands us to call: how many arguments it takes, and of which type."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any
+
+from wigwag.errors import Forbidden
+from wigwag.schema import Schema, schema_of
+from wigwag.wire.client import Incoming
+
+Handler = Callable[..., Any]
+#: ``(ctx)``, or for a message guard ``(ctx, message)``; sync or async; true lets pass.
+Guard = Callable[..., Any]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+async def call(function: Handler, *args: Any) -> Any:
+    """Call it, and await what it returns if that can be awaited.
+
+    Asked of the result, since no look at a callable tells it for objects with an async ``__call__``,
+    partials and lambdas alike.
+    """
+    result = function(*args)
+    if isinstance(result, Awaitable):
+        return await result
+    return result
+
+
+class MessageGuard:
+    """A guard, and whether it wants to see the message."""
+
+    __slots__ = ("_guard", "_takes_message")
+
+    def __init__(self, guard: Guard) -> None:
+        """Raises TypeError unless it takes ``(ctx)`` or ``(ctx, message)``."""
+        self._guard = guard
+        self._takes_message = arity(guard, "a guard", (1, 2)) == 2
+
+    async def check(self, ctx: Any, message: Incoming) -> None:
+        """Raises Forbidden where it says no, and whatever it raises."""
+        guard = self._guard
+        passed = guard(ctx, message) if self._takes_message else guard(ctx)
+        if isinstance(passed, Awaitable):
+            passed = await passed
+        if not passed:
+            raise Forbidden
+
+
+class Route:
+    """A message type, what guards it, what it must be, and what handles it."""
+
+    __slots__ = ("guards", "handler", "name", "schema")
+
+    def __init__(
+        self, name: str, handler: Handler, guards: list[MessageGuard], schema: Schema[Any] | None
+    ) -> None:
+        self.name = name
+        self.handler = handler
+        self.guards = guards
+        self.schema = schema
+
+
+def arity(function: Any, what: str, allowed: tuple[int, ...]) -> int:
+    """How many positional arguments it is to be called with, of those allowed.
+
+    Raises:
+        TypeError: it can't be called with any of them.
+    """
+    if not callable(function):
+        raise TypeError(f"{what} must be callable, not {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin without a signature
+        return allowed[0]
+    parameters = signature.parameters.values()
+    required = sum(p.kind in _POSITIONAL and p.default is p.empty for p in parameters)
+    most = sum(p.kind in _POSITIONAL for p in parameters)
+    unbounded = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    for count in sorted(allowed, reverse=True):
+        if required <= count and (count <= most or unbounded):
+            return count
+    counts = " or ".join(str(count) for count in allowed)
+    raise TypeError(f"{what} takes {counts} arguments, but {_name(function)} takes {signature}")
+
+
+def data_schema(function: Handler, given: Any, depth: int) -> Schema[Any] | None:
+    """The schema of a handler's second parameter; None if it has no second.
+
+    ``given`` is what the application said by ``data=``, or None.  ``depth`` is how many frames up it
+    was registered: an annotation that is a string is evaluated with what can be seen from there.
+
+    Raises:
+        TypeError: the annotation is missing, can't be seen from there, or can't be validated.
+    """
+    if arity(function, "a handler", (1, 2)) == 1:
+        if given is not None:
+            raise TypeError(f"{_name(function)} has no second parameter for data={given!r}")
+        return None
+    type_ = given if given is not None else _annotation(function, sys._getframe(depth + 1))
+    try:
+        return schema_of(type_)
+    except TypeError as exc:
+        raise TypeError(f"the data of {_name(function)}, {type_!r}, can't be validated: {exc}") from exc
+
+
+def _annotation(function: Handler, frame: FrameType | None) -> Any:
+    """The annotation of the second parameter, and of no other: one that is there for type checkers only
+    (under ``TYPE_CHECKING``) does no harm elsewhere."""
+    plain = inspect.unwrap(getattr(function, "func", function))
+    if not inspect.isroutine(plain):
+        plain = plain.__call__
+    parameters = [p for p in _parameters(plain) if p.kind in _POSITIONAL]
+    parameter = parameters[1 + inspect.ismethod(plain)] if len(parameters) > 1 else None
+    advice = f"annotate the second parameter of {_name(function)}, or give data=… to on()"
+    if parameter is None or parameter.annotation is inspect.Parameter.empty:
+        raise TypeError(f"what is the data of this handler? {advice}")
+    annotation = parameter.annotation
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
+    if text is None:
+        return annotation
+    names = dict(getattr(inspect.unwrap(plain), "__globals__", {}))
+    frames = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    for outer in reversed(frames):
+        if outer.f_globals is getattr(plain, "__globals__", None):
+            names.update(outer.f_locals)
+    try:
+        return eval(text, names)  # the application's own source, as typing.get_type_hints does
+    except Exception as exc:
+        raise TypeError(f"{text!r} can't be seen from where it is registered ({exc}): {advice}") from exc
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    function = getattr(function, "__func__", function)
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        signature = inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
+    else:
+        signature = inspect.signature(function)
+    return list(signature.parameters.values())
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", None) or repr(function))

@@ -1,0 +1,390 @@
+"""One connected socket, from the accepted handshake to the end of its ``close`` handler.
+
+Its work is done by at most one task, which exists only while there is some: first the connection guards
+and ``open``, then each message in the order in which it came, so that replies keep that order.  Pings
+are answered beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from wigwag.errors import (
+    Forbidden,
+    InvalidMessage,
+    InvalidTopic,
+    NotConnected,
+    NotLive,
+    NotRunning,
+    PublishError,
+    SocketError,
+)
+from wigwag.frames import Frame
+from wigwag.schema import encode_json
+from wigwag.sockets.context import SocketContext
+from wigwag.sockets.handlers import Route, call
+from wigwag.sockets.limits import TOO_MANY_MESSAGES, TokenBucket
+from wigwag.wire.client import (
+    FORBIDDEN,
+    INTERNAL_ERROR,
+    INVALID_MESSAGE,
+    PING,
+    REFUSED,
+    TOO_BIG,
+    UNKNOWN_TYPE,
+    VALIDATION_FAILED,
+    CorrelationId,
+    Details,
+    Incoming,
+    MalformedMessage,
+    encode_error,
+    encode_reply,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from wigwag.interfaces import WebSocketProvider
+    from wigwag.sockets.application import Application
+    from wigwag.sockets.connection import Connection
+
+logger = logging.getLogger("wigwag.sockets")
+
+#: What could not be done since the broker could not be reached in time; not the application's fault.
+UNAVAILABLE = "Unavailable"
+
+
+class Session:
+    """A :class:`~wigwag.interfaces.LocalSocket`, and the
+    :class:`~wigwag.sockets.connection.Listener` of its connection."""
+
+    __slots__ = (
+        "_admitted",
+        "_buckets",
+        "_gone",
+        "_idle",
+        "_inbox",
+        "_rate",
+        "_scope",
+        "_violations",
+        "_working",
+        "app",
+        "connection",
+        "ctx",
+        "id",
+        "provider",
+        "user",
+        "user_id",
+    )
+
+    connection: Connection
+
+    def __init__(self, app: Application, provider: WebSocketProvider, user: Any) -> None:
+        """Raises NotRunning."""
+        self.app = app
+        self.provider = provider
+        self.id = provider.new_socket_id()
+        self.user = user
+        self.user_id = app.user_id(user)
+        self.ctx: SocketContext[Any, Any] = SocketContext(self)
+        self._admitted = False
+        self._gone = False
+        self._working = False
+        self._inbox: deque[tuple[str | bytes, bool]] = deque()
+        self._idle: anyio.Event | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._buckets: dict[Any, TokenBucket] | None = None
+        self._violations: TokenBucket | None = None
+        limits = app.limits
+        self._rate: TokenBucket | None = None
+        if limits.messages_per_s is not None:
+            burst = limits.messages_burst or max(1.0, 2 * limits.messages_per_s)
+            self._rate = TokenBucket(limits.messages_per_s, burst)
+
+    @property
+    def buckets(self) -> dict[Any, TokenBucket]:
+        """What :class:`~wigwag.RateLimit` guards keep of this socket."""
+        if self._buckets is None:
+            self._buckets = {}
+        return self._buckets
+
+    # LocalSocket: what the provider calls
+
+    def write(self, frame: Frame) -> None:
+        """See :class:`~wigwag.interfaces.LocalSocket`."""
+        self.connection.write(frame)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """See :class:`~wigwag.interfaces.LocalSocket`."""
+        self.connection.close(code, reason)
+
+    # Listener: what the connection calls
+
+    def begin(self) -> None:
+        """The handshake is accepted: guards, then ``open``."""
+        self._spawn_work()
+
+    def received(self, message: str | bytes) -> None:
+        """A message came: answer it if it is a ping, else queue it for the handlers."""
+        if self.connection.is_closing:
+            return
+        if _is_larger(message, self.app.limits.message_bytes):
+            self.app.counters.refused["too big"] += 1
+            self.connection.close(TOO_BIG, f"at most {self.app.limits.message_bytes} bytes")
+            return
+        self.app.counters.received += 1
+        allowed = self._rate is None or self._rate.take()
+        if not allowed:
+            self.violated(TOO_MANY_MESSAGES)
+        if message == PING:
+            if allowed:
+                self.connection.pong()
+            return
+        self._inbox.append((message, allowed))
+        self._spawn_work()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more messages are to be read until ``connection.resume_reading`` is called."""
+        return len(self._inbox) >= self.app.limits.inbox_messages
+
+    def pinged(self, data: bytes) -> None:
+        """See :class:`~wigwag.sockets.connection.Listener`."""
+        self._lifecycle(self.app.on_ping, data)
+
+    def ponged(self, data: bytes) -> None:
+        """See :class:`~wigwag.sockets.connection.Listener`."""
+        self._lifecycle(self.app.on_pong, data)
+
+    def drained(self) -> None:
+        """See :class:`~wigwag.sockets.connection.Listener`."""
+        self._lifecycle(self.app.on_drain)
+
+    def _lifecycle(self, handler: Any, *args: Any) -> None:
+        if handler is not None and self._admitted and not self._gone:
+            self.connection.spawn(lambda: self._call_safely(handler, *args))
+
+    def gone(self) -> None:
+        """The connection is over.  What came before is still handled; nothing more is written."""
+        self._gone = True
+
+    async def settle(self) -> None:
+        """Return when the handlers are done with what came, at the latest after the limit; then the one
+        that runs is cancelled."""
+        if not self._working:
+            return
+        self._idle = anyio.Event()
+        with anyio.move_on_after(self.app.limits.close_timeout_s):
+            await self._idle.wait()
+            return
+        logger.warning(
+            "socket %s has gone, and a handler had not ended %g s later: it is cancelled",
+            self.id,
+            self.app.limits.close_timeout_s,
+        )
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def wind_up(self, code: int, reason: str) -> None:
+        """Run the ``close`` handler, if ``open`` was run, and forget the socket."""
+        self._gone = True
+        self._inbox.clear()
+        try:
+            if self._admitted and self.app.on_close is not None:
+                with anyio.move_on_after(self.app.limits.close_timeout_s) as scope:
+                    await self._call_safely(self.app.on_close, code, reason)
+                if scope.cancelled_caught:
+                    logger.warning("the close handler of socket %s took too long", self.id)
+        finally:
+            if self._admitted:
+                self.provider.detach(self.id)
+                self.app.counters.closed[_code_label(code)] += 1
+            self.app.forget(self)
+
+    # The work
+
+    def _spawn_work(self) -> None:
+        if not self._working:
+            self._working = True
+            self.connection.spawn(self._work)
+
+    async def _work(self) -> None:
+        try:
+            with anyio.CancelScope() as self._scope:
+                if self._admitted or await self._admit():
+                    await self._handle_inbox()
+        except Exception:  # a defect of ours: the application's are caught where they are called
+            logger.exception("socket %s failed", self.id)
+            self.connection.close(1011, "internal error")
+        finally:
+            self._scope = None
+            self._working = False
+            if self._idle is not None:
+                self._idle.set()
+
+    async def _admit(self) -> bool:
+        """Ask the connection guards, attach, and run ``open``."""
+        for guard in self.app.connection_guards:
+            if not await self._passes(guard):
+                self.connection.close(REFUSED, "refused")
+                return False
+            if self._gone:
+                return False
+        if self._gone or self.connection.is_closing:
+            return False
+        try:
+            self.provider.attach(self)
+        except NotRunning:
+            self.connection.close(1012, "going away")
+            return False
+        self._admitted = True
+        if self.app.on_open is not None:
+            await self._call_safely(self.app.on_open)
+        return True
+
+    async def _passes(self, guard: Any) -> bool:
+        try:
+            passed = bool(await call(guard, self.ctx))
+        except SocketError as exc:
+            logger.info("socket %s was refused by a connection guard: %s", self.id, exc)
+            passed = False
+        except Exception:
+            logger.exception("a connection guard failed for socket %s, which is refused", self.id)
+            passed = False
+        if not passed:
+            self.app.counters.refused["connection guard"] += 1
+        return passed
+
+    async def _handle_inbox(self) -> None:
+        inbox = self._inbox
+        while inbox:
+            was_full = self.is_full
+            message, allowed = inbox.popleft()
+            if was_full and not self.is_full:
+                self.connection.resume_reading()
+            await self._handle(message, allowed)
+
+    async def _handle(self, message: str | bytes, allowed: bool) -> None:
+        app = self.app
+        if not app.routes and allowed:
+            await self._handle_raw(message)
+            return
+        try:
+            if isinstance(message, bytes):
+                raise MalformedMessage("a message is sent as text", None, None)
+            incoming = parse(message)
+        except MalformedMessage as exc:
+            if not allowed:
+                self._error(exc.type, exc.correlation_id, TOO_MANY_MESSAGES)
+            elif app.on_message is not None:
+                await self._handle_raw(message)
+            else:
+                details = [{"path": "$", "message": exc.why}]
+                self._error(exc.type, exc.correlation_id, INVALID_MESSAGE, details)
+            return
+        if not allowed:
+            self._error(incoming.type, incoming.correlation_id, TOO_MANY_MESSAGES)
+            return
+        route = app.routes.get(incoming.type)
+        if route is not None:
+            await self._handle_routed(route, incoming)
+        elif app.on_message is not None:
+            await self._handle_raw(message)
+        else:
+            self._error(incoming.type, incoming.correlation_id, UNKNOWN_TYPE)
+
+    async def _handle_routed(self, route: Route, incoming: Incoming) -> None:
+        ctx = self.ctx
+        id_ = incoming.correlation_id
+        try:
+            for guard in self.app.guards:
+                await guard.check(ctx, incoming)
+            for guard in route.guards:
+                await guard.check(ctx, incoming)
+            if route.schema is None:
+                result = route.handler(ctx)
+            else:
+                try:
+                    data = route.schema.decode(incoming.data)
+                except InvalidMessage as exc:
+                    self._error(incoming.type, id_, VALIDATION_FAILED, exc.details)
+                    return
+                result = route.handler(ctx, data)
+            if isinstance(result, Awaitable):
+                result = await result
+            if id_ is not None or result is not None:
+                reply = encode_reply(incoming.type, id_, encode_json(result))
+                self.connection.write(Frame(reply, is_text=True))
+        except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
+            self._failed(exc, incoming.type, id_)
+
+    async def _handle_raw(self, message: str | bytes) -> None:
+        app = self.app
+        if app.on_message is None:
+            self._error(None, None, UNKNOWN_TYPE)
+            return
+        try:
+            await call(app.on_message, self.ctx, message)
+        except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
+            self._failed(exc, None, None)
+
+    def _failed(self, exc: Exception, type_: str | None, id_: CorrelationId | None) -> None:
+        """A guard or handler raised: answer the client, who learns nothing of what is ours."""
+        if isinstance(exc, Forbidden) and exc.text == FORBIDDEN:
+            self.app.counters.refused["message guard"] += 1
+        if isinstance(exc, SocketError):
+            self._error(type_, id_, exc.text, exc.details)
+        elif isinstance(exc, InvalidTopic):
+            self._error(type_, id_, VALIDATION_FAILED, [{"path": "$", "message": exc.rule}])
+        elif isinstance(exc, NotConnected) and self._gone:
+            logger.debug("socket %s went while it was served", self.id)
+        elif isinstance(exc, NotLive | PublishError | NotRunning):
+            logger.warning("a message of socket %s could not be served: %s", self.id, exc)
+            self._error(type_, id_, UNAVAILABLE)
+        else:
+            logger.error("a handler failed for socket %s, message type %r", self.id, type_, exc_info=exc)
+            self._error(type_, id_, INTERNAL_ERROR)
+
+    def _error(
+        self,
+        type_: str | None,
+        id_: CorrelationId | None,
+        error: str,
+        details: Details | None = None,
+    ) -> None:
+        self.connection.write(Frame(encode_error(type_, id_, error, details), is_text=True))
+
+    async def _call_safely(self, handler: Any, *args: Any) -> None:
+        try:
+            await call(handler, self.ctx, *args)
+        except Exception:
+            logger.exception("the %s handler failed for socket %s", _name(handler), self.id)
+
+    def violated(self, what: str) -> None:
+        """The client went over a limit; who goes on doing so is closed with 1008."""
+        self.app.counters.refused[what.lower()] += 1
+        if self._violations is None:
+            limit = self.app.limits.violations_per_minute
+            self._violations = TokenBucket(limit / 60, limit)
+        if not self._violations.take():
+            self.connection.close(REFUSED, what.lower())
+
+
+def _is_larger(message: str | bytes, limit: int) -> bool:
+    """Whether it is larger than the limit in bytes; a text is encoded only where that decides."""
+    size = len(message)
+    if size > limit:
+        return True
+    return isinstance(message, str) and 4 * size > limit and len(message.encode()) > limit
+
+
+def _code_label(code: int) -> str:
+    return str(code) if code < 3000 else "application"
+
+
+def _name(handler: Any) -> str:
+    return str(getattr(handler, "__qualname__", None) or repr(handler))

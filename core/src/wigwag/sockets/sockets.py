@@ -1,0 +1,329 @@
+"""The endpoint, lifespan and emitter of an application."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Generic, Self
+
+import anyio
+from starlette.datastructures import State
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketState
+from typing_extensions import TypeVar
+
+from wigwag.emitter import Emitter
+from wigwag.errors import NotRunning
+from wigwag.factory import create_provider, load_core_settings
+from wigwag.interfaces import WebSocketProvider
+from wigwag.provider.provider import Provider, check_close_code
+from wigwag.sockets.application import Application
+from wigwag.sockets.asgi import AsgiConnection
+from wigwag.sockets.context import SocketContext
+from wigwag.sockets.handlers import Guard
+from wigwag.sockets.limits import Limits
+from wigwag.sockets.origin import check_origins, is_allowed
+from wigwag.sockets.router import SocketRouter
+from wigwag.sockets.session import Session
+from wigwag.sockets.transport import EXTENSION, TransportConnection
+from wigwag.wire.client import GOING_AWAY, OVERLOADED, REFUSED
+
+logger = logging.getLogger("wigwag.sockets")
+
+V = TypeVar("V", default=None)
+E = TypeVar("E", bound=Emitter, default=Emitter)
+
+
+class SocketState(State, Generic[E]):
+    """``request.state`` with what ``sockets.lifespan`` puts on it: ``Request[SocketState[AppEmitter]]``.
+
+    For type checkers: at run time it is Starlette's own ``State``.
+    """
+
+    emitter: E
+
+
+class _Unstarted:
+    """Stands for the provider until there is one."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def refuse(*args: Any, **kwargs: Any) -> None:
+            what = f"can't {name} to {args[0]!r}" if name == "publish" else f"can't {name}"
+            if name == "emit":
+                what = f"can't publish to {args[1]!r}"
+            raise NotRunning(f"{what}: {_START}")
+
+        return refuse
+
+
+_START = (
+    "these Sockets are not started. Give the application lifespan=sockets.lifespan, or enter `async with "
+    "sockets:` in a lifespan of your own; the lifespan of a mounted sub-application never runs, so do it "
+    "in the outermost one"
+)
+
+
+class Sockets(Generic[V, E]):
+    """The WebSockets of an application: endpoint, lifespan and emitter.
+
+    ::
+
+        sockets = Sockets(upgrade=authenticate, routers=[router], emitter=AppEmitter)
+        app = Starlette(routes=[sockets.route("/ws")], lifespan=sockets.lifespan)
+
+    ``Sockets[User, AppEmitter]``: what a socket's user is, and the emitter's class.
+    """
+
+    def __init__(
+        self,
+        provider: WebSocketProvider | None = None,
+        *,
+        upgrade: Callable[[HTTPConnection], Awaitable[V | None]] | None = None,
+        routers: Sequence[SocketRouter[V]] | None = None,
+        connection_guards: Sequence[Guard] | None = None,
+        guards: Sequence[Guard] | None = None,
+        open: Callable[[SocketContext[V, E]], Awaitable[None] | None] | None = None,
+        message: Callable[[SocketContext[V, E], str | bytes], Awaitable[None] | None] | None = None,
+        close: Callable[[SocketContext[V, E], int, str], Awaitable[None] | None] | None = None,
+        ping: Callable[[SocketContext[V, E], bytes], Awaitable[None] | None] | None = None,
+        pong: Callable[[SocketContext[V, E], bytes], Awaitable[None] | None] | None = None,
+        drain: Callable[[SocketContext[V, E]], Awaitable[None] | None] | None = None,
+        emitter: type[E] | None = None,
+        user_id: Callable[[V], str | None] | None = None,
+        limits: Limits | None = None,
+        allowed_origins: Sequence[str] | None = None,
+        subprotocols: Sequence[str] | None = None,
+    ) -> None:
+        """Nothing is started or read from the environment here.
+
+        Args:
+            provider: Several ``Sockets`` may share one.  None: one as the environment says
+                (``WIGWAG_PROVIDER``), made at start.
+            upgrade: ``async (HTTPConnection) -> user``, before the handshake is accepted.  None, or an
+                exception: the socket is accepted and at once closed with 1008, since a browser can't see
+                why a handshake fails.  ``HTTPException`` is that HTTP answer.
+            routers: Where messages go by their type.
+            connection_guards: Asked once a socket, before the routers' own.
+            guards: Asked before every routed message, before the routers' own.
+            open: ``(ctx)``, when the socket is connected.
+            message: ``(ctx, message)``, for what no router handles; with no router, for everything.
+            close: ``(ctx, code, reason)``, when it has gone; ``ctx.topics`` is still there.
+            ping: ``(ctx, data)``, where the server tells of pings; ASGI servers do not.
+            pong: ``(ctx, data)``, likewise.
+            drain: ``(ctx)``, when all is sent that waited in a send buffer that had been full.
+            emitter: The application's own emitter class.
+            user_id: The id by which ``disconnect_user`` knows a user; by default a user that is a str.
+            limits: What one socket may do, and cost.
+            allowed_origins: Origins of web pages that may connect, besides those of the same host;
+                ``["*"]`` for any.  None: what ``WIGWAG_ALLOWED_ORIGINS`` says.
+            subprotocols: Those that the server speaks; the first that the client offers is chosen.
+
+        Raises:
+            TypeError: a handler or guard takes something else.
+            ValueError: an origin that is none.
+        """
+        self._provider = provider
+        self._given = provider
+        self._upgrade = upgrade
+        self._origins = None if allowed_origins is None else check_origins(allowed_origins)
+        self._subprotocols = list(subprotocols or ())
+        self._app = Application(
+            routers=routers or (),
+            connection_guards=connection_guards or (),
+            guards=guards or (),
+            handlers={
+                "open": open,
+                "message": message,
+                "close": close,
+                "ping": ping,
+                "pong": pong,
+                "drain": drain,
+            },
+            user_id=user_id,
+            limits=limits or Limits(),
+        )
+        cls: Any = emitter or Emitter
+        self._emitter: E = cls(provider or _Unstarted())
+        self._app.emitter = self._emitter
+        self._entered = 0
+
+    @property
+    def emitter(self) -> E:
+        """The application's emitter.  It is there before start, and raises NotRunning until then."""
+        return self._emitter
+
+    async def get_emitter(self) -> E:
+        """The emitter, as a FastAPI dependency: ``Annotated[AppEmitter, Depends(sockets.get_emitter)]``.
+
+        Async, since FastAPI runs a sync dependency in a thread.
+        """
+        return self._emitter
+
+    @property
+    def provider(self) -> WebSocketProvider:
+        """The provider.
+
+        Raises:
+            NotRunning: it comes from the environment, and these Sockets are not started.
+        """
+        if self._provider is None:
+            raise NotRunning(_START)
+        return self._provider
+
+    # Lifecycle
+
+    async def __aenter__(self) -> Self:
+        """Start, with the provider, unless started.  Raises SettingsError."""
+        self._entered += 1
+        if self._entered > 1:
+            return self
+        try:
+            provider = self._provider = self._given or create_provider()
+            if self._origins is None:
+                self._origins = check_origins(load_core_settings().allowed_origins)
+            await provider.__aenter__()
+        except BaseException:
+            self._entered -= 1
+            self._provider = self._given
+            raise
+        self._emitter._provider = provider
+        if isinstance(provider, Provider):
+            self._app.counters = provider.counters
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the sockets with 1012, run their close handlers, and let go of the provider."""
+        self._entered -= 1
+        if self._entered:
+            return
+        with anyio.CancelScope(shield=True):  # bounded: both have their limits
+            await self._app.close_sessions(GOING_AWAY, "going away")
+            await self.provider.__aexit__(exc_type, exc, traceback)
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncGenerator[dict[str, Any]]:
+        """For ``Starlette(lifespan=sockets.lifespan)``, or inside a lifespan of your own::
+
+        async with sockets.lifespan(app) as state:
+            yield {**state, "db": db}
+        """
+        async with self:
+            yield {"emitter": self._emitter}
+
+    # The endpoint
+
+    def route(self, path: str, name: str | None = None) -> WebSocketRoute:
+        """The route to give to Starlette."""
+        return WebSocketRoute(path, self._endpoint, name=name)
+
+    async def _endpoint(self, websocket: WebSocket) -> None:
+        self._require_running()
+        if not is_allowed(websocket, self._origins or ()):
+            self._app.counters.refused["origin"] += 1
+            logger.warning(
+                "a page of %r may not connect to %r: name its origin in WIGWAG_ALLOWED_ORIGINS, or in "
+                "Sockets(allowed_origins=…), if it is yours",
+                websocket.headers.get("origin"),
+                websocket.headers.get("host"),
+            )
+            await _deny(websocket, 403, "this origin may not connect")
+            return
+        user: Any = None
+        if self._upgrade is not None:
+            try:
+                with anyio.move_on_after(self._app.limits.upgrade_timeout_s) as scope:
+                    user = await self._upgrade(websocket)
+                if scope.cancelled_caught:
+                    self._app.counters.refused["upgrade timeout"] += 1
+                    logger.warning("the upgrade hook took longer than its limit: closed with 1013")
+                    await self.refuse(websocket, OVERLOADED, "try again later")
+                    return
+            except HTTPException as exc:
+                self._app.counters.refused["upgrade"] += 1
+                await _deny(websocket, exc.status_code, exc.detail, dict(exc.headers or {}))
+                return
+            except Exception:
+                logger.exception("the upgrade hook failed: the socket is refused")
+            if user is None:
+                await self.refuse(websocket)
+                return
+        await self.serve(websocket, user)
+
+    async def serve(self, websocket: WebSocket, user: V) -> None:
+        """Serve a socket from an endpoint of your own, which has decided that it may connect.
+
+        It may return before the socket closes, where the server lets us take the connection over: clean
+        up in the ``close`` handler.
+
+        Raises:
+            NotRunning: these Sockets, or the provider that they share, are not started.
+        """
+        provider = self._require_running()
+        app = self._app
+        session = Session(app, provider, user)
+        subprotocol = self._choose_subprotocol(websocket)
+        if websocket.application_state is WebSocketState.CONNECTING:
+            await websocket.accept(subprotocol)
+        app.sessions.add(session)
+        extension = websocket.scope.get("extensions", {}).get(EXTENSION)
+        if extension is not None:
+            client = websocket.client
+            connection = session.connection = extension.take_over(
+                session,
+                lambda transport, spawn: TransportConnection(
+                    transport,
+                    spawn,
+                    session,
+                    app.limits,
+                    app.counters,
+                    client=None if client is None else (client.host, client.port),
+                    subprotocol=subprotocol,
+                ),
+            )
+            session.begin()
+            return
+        connection = session.connection = AsgiConnection(websocket, app.limits, app.counters, subprotocol)
+        await connection.run(session)
+
+    async def refuse(self, websocket: WebSocket, code: int = REFUSED, reason: str = "refused") -> None:
+        """Accept the socket and close it at once: a browser's client then knows not to try again.
+
+        Raises:
+            ValueError: a code that can't be sent.
+        """
+        check_close_code(code)
+        self._app.counters.refused["upgrade"] += 1
+        if websocket.application_state is WebSocketState.CONNECTING:
+            await websocket.accept(self._choose_subprotocol(websocket))
+        await websocket.close(code, reason)
+
+    def _choose_subprotocol(self, websocket: WebSocket) -> str | None:
+        offered = websocket.scope.get("subprotocols") or ()
+        return next((name for name in offered if name in self._subprotocols), None)
+
+    def _require_running(self) -> WebSocketProvider:
+        provider = self.provider
+        if isinstance(provider, Provider):
+            provider.new_socket_id()  # raises NotRunning, saying what to write
+            self._app.counters = provider.counters
+        return provider
+
+
+async def _deny(
+    websocket: WebSocket, status: int, detail: str, headers: dict[str, str] | None = None
+) -> None:
+    """A true HTTP refusal, where the server can send one; else its 403."""
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
+        await websocket.send_denial_response(PlainTextResponse(detail, status_code=status, headers=headers))
+    else:
+        await websocket.close()
