@@ -1,0 +1,65 @@
+"""Every setting and every hook is documented, with what the code says of it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from wigwag.factory import PREFIX, known_variables
+from wigwag.plugins import INSTALLABLE, Hooks
+from wigwag.provider import ProviderSettings
+from wigwag.settings import CoreSettings, ServiceSettings, Variable, variables
+
+DOCS = Path(__file__).parents[1] / "docs"
+SETTINGS = (DOCS / "settings.md").read_text()
+PLUGINS = (DOCS / "plugins.md").read_text()
+
+SECTIONS = {
+    "Every application": CoreSettings,
+    "`wigwag serve`": ServiceSettings,
+    "Providers, whatever the broker": ProviderSettings,
+}
+
+
+def row(variable: Variable) -> str:
+    """Return the table row that docs/settings.md has for a variable."""
+    return f"| `{variable.name}` | `{variable.default}` | {variable.accepted} | {variable.help} |"
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_each_setting_stands_in_its_table_with_default_form_and_help(title: str) -> None:
+    section = SETTINGS.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    found = [line for line in section.splitlines() if line.startswith("| `")]
+    assert found == [row(variable) for variable in variables(SECTIONS[title], PREFIX)]
+
+
+def test_no_variable_is_documented_that_is_not_read() -> None:
+    known = {variable.name for variable in known_variables()}
+    mentioned = set(re.findall(r"WIGWAG_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_<…])", SETTINGS))
+    examples = {"WIGWAG_PORT", "WIGWAG_SERVICE_HOST", "WIGWAG_REDIS_URL"}  # as the text says of each
+    assert mentioned - known == examples
+
+
+@pytest.mark.parametrize("command", INSTALLABLE.values())
+def test_each_provider_of_ours_is_named_with_how_to_get_it(command: str) -> None:
+    assert f"`{command}`" in SETTINGS
+
+
+@pytest.mark.parametrize(
+    "hook", [name for name, _ in inspect.getmembers(Hooks, inspect.isfunction) if name[0] != "_"]
+)
+def test_each_hook_is_documented(hook: str) -> None:
+    assert f"### `{hook}()" in PLUGINS
+
+
+def test_the_example_of_a_plugin_is_one() -> None:
+    (source,) = re.findall(r"```python\n(.+?)```", PLUGINS, re.DOTALL)
+    names: dict[str, object] = {"__name__": "example"}
+    exec(compile(source, "docs/plugins.md", "exec", dont_inherit=True), names)
+    plugin = names["wigwag_provider"]()  # type: ignore[operator]
+    assert plugin.name == "mqtt"
+    described = {v.name: v.help for v in variables(plugin.settings, "WIGWAG_MQTT_")}
+    assert described["WIGWAG_MQTT_URL"] == "Where the MQTT broker listens."
