@@ -1,0 +1,5 @@
+"""``python -m wigwag``: the command."""
+
+from wigwag.cli import main
+
+main()

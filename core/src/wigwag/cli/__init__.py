@@ -1,0 +1,171 @@
+"""The command ``wigwag``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from wigwag.errors import SettingsError, WigwagError
+from wigwag.factory import PREFIX, load_core_settings, load_plugin
+from wigwag.plugins import INSTALLABLE, distribution_of, installed, load
+from wigwag.provider import ProviderSettings
+from wigwag.settings import Listen, ServiceSettings, load_settings, variables
+
+FAILURE = 1
+USAGE = 2
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line on standard error, and exit code 1 or 2."""
+    try:
+        cli(prog_name="wigwag", standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except SettingsError as exc:
+        _fail(exc, USAGE)
+    except WigwagError as exc:
+        _fail(exc, FAILURE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)  # as a shell says of what SIGINT ended
+
+
+def _fail(exc: Exception, code: int) -> None:
+    click.echo(f"wigwag: {' '.join(str(exc).split())}", err=True)
+    sys.exit(code)
+
+
+def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> Listen | None:
+    try:
+        return None if value is None else Listen.parse(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, [HOST]:PORT or :PORT") from None
+
+
+def _help_of(name: str) -> str:
+    """The help of a setting of the service, with its variable and default."""
+    for variable in variables(ServiceSettings, PREFIX):
+        if variable.name == f"{PREFIX}{name.upper()}":
+            text = variable.help.replace("`", "")
+            return f"{text}  [{variable.name}; {variable.default}]"
+    raise LookupError(name)
+
+
+_SERVE_EPILOG = """\b
+Examples:
+  wigwag serve                       the stock service, with a page on http://127.0.0.1:8000/
+  wigwag serve main:app              your Starlette or FastAPI application
+  WIGWAG_PROVIDER=redis wigwag serve main:app
+
+\b
+docs/settings.md lists every setting.
+"""
+_PUBLISH_EPILOG = """\b
+Examples:
+  wigwag publish lobby hello
+  wigwag publish incidents '{"id": 7}' --name incident.created
+"""
+_LISTEN_EPILOG = """\b
+Examples:
+  wigwag listen lobby
+  wigwag listen lobby incidents | jq .data
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wigwag", message="wigwag %(version)s")
+def cli() -> None:
+    """Delivers a message, once, to every WebSocket that asked for its topic.
+
+    Begin with `wigwag serve`, and open the page that it names.
+    """
+
+
+@cli.command(epilog=_SERVE_EPILOG)
+@click.argument("app", required=False)
+@click.option("--listen", metavar="HOST:PORT", callback=_address, help=_help_of("listen"))
+@click.option(
+    "--internal-listen",
+    metavar="HOST:PORT",
+    callback=_address,
+    help=_help_of("internal_listen"),
+)
+@click.option("--insecure", is_flag=True, default=None, help=_help_of("insecure"))
+@click.option(
+    "--log-level",
+    type=click.Choice(["critical", "error", "warning", "info", "debug"]),
+    help=_help_of("log_level"),
+)
+@click.option("--app-dir", metavar="DIR", help="Where APP is looked for; the current directory.")
+def serve(app: str | None, app_dir: str | None, **options: Any) -> None:
+    """Serve WebSockets, and the internal API beside them.
+
+    APP is MODULE:NAME of an ASGI application, like main:app. Without it the stock service runs: clients join
+    topics, and backends publish over HTTP.
+    """
+    from wigwag.service.server import serve as run  # uvicorn is not for the other commands to load
+
+    core = load_core_settings()
+    load_plugin(core.provider, os.environ)
+    load_settings(ProviderSettings, PREFIX, os.environ)
+    settings = load_settings(ServiceSettings, PREFIX, os.environ)
+    given = {name: value for name, value in options.items() if value is not None}
+    run(replace(settings, **given), core, app=app, app_dir=app_dir)
+
+
+@cli.command()
+def providers() -> None:
+    """List the providers that are installed, and those that could be.
+
+    Only the chosen one, marked with *, is loaded.
+    """
+    found = installed()
+    chosen = load_core_settings().provider
+    for name, entry in found.items():
+        mark = "*" if name == chosen else " "
+        summary = f"  {load(name).summary}" if name == chosen else ""
+        click.echo(f"{mark} {name:<10} {distribution_of(entry)}{summary}")
+    for name, command in INSTALLABLE.items():
+        if name not in found:
+            click.echo(f"  {name:<10} not installed: {command}")
+    click.echo("\nWIGWAG_PROVIDER chooses one; memory unless set.")
+    load_plugin(chosen, os.environ)  # says what is wrong with the choice, if anything
+
+
+@cli.command(epilog=_PUBLISH_EPILOG)
+@click.argument("topic")
+@click.argument("message")
+@click.option("--name", help="Publish an event of this name; MESSAGE is its data, in JSON.")
+@click.option("--url", default="http://127.0.0.1:9000", show_default=True, help="The internal port's URL.")
+@click.option("--key", metavar="KEY", help="The API key.  [WIGWAG_API_KEY]")
+def publish(topic: str, message: str, name: str | None, url: str, key: str | None) -> None:
+    """Publish MESSAGE to TOPIC, through a running service.
+
+    MESSAGE is a text, or, with --name, JSON.
+    """
+    from wigwag.cli.publish import publish as run
+
+    run(topic, message, name=name, url=url, key=key or _key(os.environ))
+
+
+def _key(environ: Mapping[str, str]) -> str | None:
+    secret = load_settings(ServiceSettings, PREFIX, environ).api_key
+    return None if secret is None else secret.reveal()
+
+
+@cli.command(epilog=_LISTEN_EPILOG)
+@click.argument("topics", nargs=-1, required=True, metavar="TOPIC...")
+@click.option("--url", default="ws://127.0.0.1:8000/ws", show_default=True, help="The service's socket.")
+def listen(topics: tuple[str, ...], url: str) -> None:
+    """Print what is published to the topics, one line of JSON for each message, until Ctrl-C.
+
+    An event has name, data and timestamp; a text message is {"text": …}, a binary one {"base64": …}.
+    """
+    from wigwag.cli.listen import listen as run
+
+    run(topics, url)

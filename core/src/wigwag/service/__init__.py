@@ -1,0 +1,1 @@
+"""The stock service and the internal API: what ``wigwag serve`` runs."""

@@ -1,0 +1,117 @@
+"""Who may use the internal API, and the stock service while it is in development mode."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from wigwag.settings import Secret
+
+
+class RequireAccess:
+    """Middleware: with a key, whoever brings it; without one, programs of this machine.
+
+    Any web page that somebody looks at on this machine can post to it, and by DNS rebinding even read the
+    answer: what comes from a browser, or was sent to another name than this machine's, is refused.
+    """
+
+    def __init__(self, app: ASGIApp, api_key: Secret | None) -> None:
+        self._app = app
+        self._key = None if api_key is None else api_key.reveal().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        connection = HTTPConnection(scope)
+        if self._key is not None:
+            if not self._brings_key(connection.headers, self._key):
+                answer = {"error": "Authorization: Bearer with the key (WIGWAG_API_KEY) is required"}
+                challenge = {"WWW-Authenticate": "Bearer"}
+                await JSONResponse(answer, 401, challenge)(scope, receive, send)
+                return
+        else:
+            why = why_not_local(connection)
+            if why is not None:
+                await JSONResponse({"error": why}, 403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    @staticmethod
+    def _brings_key(headers: Headers, key: bytes) -> bool:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        # latin-1 undoes what the server did to the header's bytes, so that any key can be brought.
+        is_key = hmac.compare_digest(token.strip().encode("latin-1"), key)
+        return scheme.lower() == "bearer" and is_key
+
+
+class RequireLocalName:
+    """Middleware: only requests that were sent to a name of this machine, sockets' among them.
+
+    A page of any site can have its own name point here (DNS rebinding), and is then of the same origin.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] in ("http", "websocket") and not _is_named_local(HTTPConnection(scope)):
+            refusal = JSONResponse({"error": _OTHER_NAME}, 403)
+            if scope["type"] == "http" or "websocket.http.response" in scope.get("extensions", {}):
+                await refusal(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._app(scope, receive, send)
+
+
+_OTHER_NAME = (
+    "in development mode only requests to localhost, 127.0.0.1 or [::1] are answered, "
+    "by that name (DNS rebinding)"
+)
+
+
+def why_not_local(connection: HTTPConnection) -> str | None:
+    """Why a request does not come from a program of this machine, or None where it does."""
+    headers = connection.headers
+    checks: tuple[tuple[bool, str], ...] = (
+        (_is_loopback_peer(connection), "without a key (WIGWAG_API_KEY) only this machine is served"),
+        (
+            "forwarded" not in headers and "x-forwarded-for" not in headers,
+            "without a key (WIGWAG_API_KEY) no request that came through a proxy is served",
+        ),
+        (
+            _is_named_local(connection),
+            "without a key (WIGWAG_API_KEY) the request must be to localhost, 127.0.0.1 or [::1]",
+        ),
+        (
+            "origin" not in headers and headers.get("sec-fetch-site", "none") in ("none", "same-origin"),
+            "without a key (WIGWAG_API_KEY) web pages are not served, only programs such as curl",
+        ),
+    )
+    return next((why for is_right, why in checks if not is_right), None)
+
+
+def _is_loopback_peer(connection: HTTPConnection) -> bool:
+    return connection.client is not None and is_loopback(connection.client.host)
+
+
+def _is_named_local(connection: HTTPConnection) -> bool:
+    host = connection.headers.get("host", "")
+    name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    name = name.removesuffix(".").lower()
+    return name == "localhost" or name.endswith(".localhost") or is_loopback(name.strip("[]"))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address is this machine's own; False for what is no address."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)  # ::ffff:127.0.0.1, on a socket for both families
+    return (mapped or ip).is_loopback

@@ -1,0 +1,72 @@
+"""Which addresses are listened on, and who can reach them."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from wigwag.errors import SettingsError, WigwagError
+from wigwag.service.access import is_loopback
+from wigwag.settings import Listen, ServiceSettings
+
+
+class CannotServe(WigwagError):
+    """The service could not start: an address is taken, or the application failed as it started."""
+
+
+def check_exposure(settings: ServiceSettings, *, stock: bool) -> None:
+    """Raises SettingsError where strangers could publish."""
+    if stock and not settings.insecure and not is_local(settings.listen):
+        raise SettingsError(
+            f"WIGWAG_LISTEN={settings.listen} is open to other machines, and the stock service lets anyone join "
+            "and publish: listen on 127.0.0.1, or say --insecure (WIGWAG_INSECURE=true)",
+            variable="WIGWAG_LISTEN",
+        )
+    if settings.api_key is None and not is_local(settings.internal_listen):
+        raise SettingsError(
+            f"WIGWAG_INTERNAL_LISTEN={settings.internal_listen} is open to other machines: set WIGWAG_API_KEY, "
+            "the key that publishers bring, or listen on 127.0.0.1",
+            variable="WIGWAG_INTERNAL_LISTEN",
+        )
+
+
+def is_local(listen: Listen) -> bool:
+    """Whether only this machine reaches the address."""
+    if is_loopback(listen.host):
+        return True
+    try:
+        found = socket.getaddrinfo(listen.host, None) if listen.host else []
+    except OSError:
+        return False
+    return bool(found) and all(is_loopback(str(address[4][0])) for address in found)
+
+
+def bind(listen: Listen, variable: str, option: str) -> socket.socket:
+    """A socket of this address, bound but not listening yet.
+
+    Raises:
+        CannotServe: it is taken, or not this machine's.
+    """
+    try:
+        if not listen.host and socket.has_dualstack_ipv6():
+            bound = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            address: Any = ("::", listen.port)
+        else:
+            host = listen.host or "0.0.0.0"
+            family, _, _, _, address = socket.getaddrinfo(
+                host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except BaseException:
+            bound.close()
+            raise
+    except OSError as exc:
+        why = (exc.strerror or str(exc)).lower()
+        raise CannotServe(
+            f"can't listen on {listen}: {why}; choose another with {option} ({variable})"
+        ) from None
+    return bound

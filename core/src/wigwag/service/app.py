@@ -1,0 +1,141 @@
+"""The stock service: clients join topics, backends publish; and a page to see it work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import UNSET, Raw, UnsetType
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wigwag.errors import InvalidMessage, SocketError
+from wigwag.interfaces import WebSocketProvider
+from wigwag.messages import Heartbeat, ServerMessage
+from wigwag.service.access import RequireLocalName
+from wigwag.service.messages import ToTopic, prepare_one
+from wigwag.settings import CoreSettings, ServiceSettings
+from wigwag.sockets import Limits, MessageRegistry, SocketContext, Sockets
+from wigwag.wire.client import VALIDATION_FAILED
+
+STATIC: Final = Path(__file__).parent / "static"
+
+_HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+class Publish(ServerMessage, name="publish"):
+    """In development mode a client may publish: ``{"topic", "name", "data"}`` or ``{"topic", "text"}``."""
+
+    topic: str
+    name: str | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+
+def create_app(
+    settings: ServiceSettings | None = None,
+    core: CoreSettings | None = None,
+    *,
+    provider: WebSocketProvider | None = None,
+    only_local: bool = True,
+) -> Starlette:
+    """The public application of the stock service, in development mode: anyone may join and publish.
+
+    Args:
+        settings: Limits of clients, and the internal address for the page to show.
+        core: Which origins may connect.
+        provider: None: as the environment says, made at start.
+        only_local: Answer only requests to a name of this machine; a page elsewhere could otherwise reach
+            a service that listens on loopback, by DNS rebinding.
+    """
+    settings = settings or ServiceSettings()
+    sockets = Sockets(
+        provider,
+        routers=[_messages()],
+        limits=Limits(
+            message_bytes=settings.message_bytes,
+            messages_per_s=settings.messages_per_s,
+            topics=settings.topics_per_socket,
+        ),
+        allowed_origins=(core or CoreSettings()).allowed_origins,
+    )
+
+    async def info(request: Request) -> Response:
+        """What the page has to know."""
+        return JSONResponse(
+            {
+                "publishUrl": f"{url_of(settings.internal_listen)}/api/publish",
+                "needsKey": settings.api_key is not None,
+            }
+        )
+
+    middleware = [Middleware(_SecurityHeaders)]
+    if only_local:
+        middleware.append(Middleware(RequireLocalName))
+    return Starlette(
+        routes=[
+            sockets.route("/ws"),
+            Route("/", _page),
+            Route("/info", info),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=middleware,
+        lifespan=sockets.lifespan,
+    )
+
+
+def url_of(address: tuple[str, int], scheme: str = "http") -> str:
+    """The URL at which this machine reaches an address that is listened on."""
+    host, port = address
+    if host in ("", "0.0.0.0", "::"):  # every address, so loopback too
+        host = "127.0.0.1"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(STATIC / "index.html")
+
+
+def _messages() -> MessageRegistry[None]:
+    async def publish(ctx: SocketContext[None], message: Publish) -> None:
+        outgoing = ToTopic(topic=message.topic, name=message.name, data=message.data, text=message.text)
+        try:
+            _, payload = prepare_one(outgoing)
+        except InvalidMessage as exc:
+            raise SocketError(VALIDATION_FAILED, exc.details) from None
+        await ctx.emitter.publish(message.topic, payload)
+
+    async def heartbeat(ctx: SocketContext[None], message: Heartbeat) -> dict[str, Any]:
+        return {"timestamp": message.timestamp}
+
+    registry = MessageRegistry[None]().rooms(anyone=True)
+    return registry.on(Heartbeat, heartbeat).on(Publish, publish)
+
+
+class _SecurityHeaders:
+    """Middleware: on every answer, of the page or not, what keeps a browser strict."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_strictly(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *ours]}
+            await send(message)
+
+        await self._app(scope, receive, send_strictly)

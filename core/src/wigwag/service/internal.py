@@ -1,0 +1,184 @@
+"""The internal port: publishing over HTTP, health and metrics.  Never to be open to the public."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from wigwag.errors import InvalidMessage, InvalidTopic, NotAccepted, NotRunning, Uncertain
+from wigwag.node import node_tag_of
+from wigwag.provider import Provider
+from wigwag.provider.provider import check_close_code
+from wigwag.service.access import RequireAccess
+from wigwag.service.messages import Content, Disconnect, ToAll, ToSocket, ToTopic, decode, prepare
+from wigwag.service.metrics import exposition, registry_of
+from wigwag.service.publishing import NO_PROVIDER, Answer, publish_all, refusal, running
+from wigwag.settings import Secret
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_internal_app(providers: Sequence[Provider], api_key: Secret | None = None) -> Starlette:
+    """The application of the internal port, over the providers that are in the list when it is asked.
+
+    ``api_key`` is what publishers bring; without one only programs of this machine are served. Health and
+    metrics ask for no key.
+    """
+    api = InternalApi(providers)
+    return Starlette(
+        routes=[
+            Mount(
+                "/api",
+                routes=[
+                    Route("/publish", api.deliver(ToTopic), methods=["POST"]),
+                    Route("/broadcast", api.deliver(ToAll), methods=["POST"]),
+                    Route("/send", api.deliver(ToSocket), methods=["POST"]),
+                    Route("/disconnect", api.disconnect, methods=["POST"]),
+                    Route("/topics/{topic}", api.topic, methods=["GET"]),
+                ],
+                middleware=[Middleware(RequireAccess, api_key=api_key)],
+            ),
+            Route("/livez", api.livez, methods=["GET"]),
+            Route("/readyz", api.readyz, methods=["GET"]),
+            Route("/metrics", api.metrics, methods=["GET"]),
+        ],
+        exception_handlers={
+            HTTPException: _http_error,
+            InvalidMessage: _invalid,
+            InvalidTopic: _invalid_topic,
+            Exception: _internal_error,
+        },
+    )
+
+
+class InternalApi:
+    """The endpoints."""
+
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._providers = providers
+        self._registry = registry_of(providers)
+
+    def deliver(self, kind: type[Content]) -> Endpoint:
+        """The endpoint that delivers messages of this kind, one or several."""
+
+        async def endpoint(request: Request) -> Response:
+            messages = prepare(await _body(request), kind)
+            return _json(await publish_all(messages, self._providers))
+
+        return endpoint
+
+    async def disconnect(self, request: Request) -> Response:
+        """Close a socket, or all those of a user, on every node."""
+        wish = _checked(decode(await _body(request), Disconnect))
+        providers = running(self._providers)
+        if not providers:
+            return _json(Answer(503, {"error": NO_PROVIDER}))
+        try:
+            for provider in providers:
+                if wish.socketId is not None:
+                    await provider.disconnect(wish.socketId, wish.code, wish.reason)
+                elif wish.user is not None:
+                    await provider.disconnect_user(wish.user, wish.code, wish.reason)
+        except (NotAccepted, Uncertain, NotRunning) as exc:
+            return _json(refusal(exc))
+        return _json(Answer(202, {"accepted": 1}))
+
+    async def topic(self, request: Request) -> Response:
+        """How many sockets of the cluster want a topic, and which nodes said so."""
+        topic = request.path_params["topic"]
+        providers = running(self._providers)
+        if not providers:
+            return _json(Answer(503, {"error": NO_PROVIDER}))
+        nodes = [
+            {"node": node, "sockets": count}
+            for provider in providers
+            for node, count in sorted((await provider.count_topic(topic)).items())
+        ]
+        total = sum(count for node in nodes if isinstance(count := node["sockets"], int))
+        return JSONResponse({"topic": topic, "sockets": total, "nodes": nodes})
+
+    async def livez(self, request: Request) -> Response:
+        """The process answers.  Nothing else is looked at."""
+        return JSONResponse({"live": True})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether messages can be delivered here: each provider's link is up."""
+        providers = running(self._providers)
+        down = [
+            f"provider {provider.name}: {provider.node.describe_link()}"
+            for provider in providers
+            if provider.node is not None and not provider.node.is_up
+        ]
+        if not providers:
+            down = [NO_PROVIDER]
+        if down:
+            return JSONResponse({"ready": False, "why": down}, 503)
+        return JSONResponse({"ready": True})
+
+    async def metrics(self, request: Request) -> Response:
+        """The numbers, for Prometheus."""
+        page, content_type = exposition(self._registry, request.headers.get("accept", ""))
+        return Response(page, headers={"content-type": content_type})
+
+
+async def _body(request: Request) -> bytes:
+    """The body, of whatever content type, so that plain ``curl -d`` works.
+
+    Raises:
+        HTTPException: 413, it is too large.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
+def _checked(wish: Disconnect) -> Disconnect:
+    """The wish, seen to be possible.  Raises InvalidMessage with the path of what is not."""
+    if (wish.socketId is None) is (wish.user is None):
+        text = 'either "socketId" or "user" says whom to disconnect'
+        raise InvalidMessage(text, [{"path": "$", "message": text}])
+    path = "$.code"
+    try:
+        check_close_code(wish.code)
+        if wish.socketId is not None:
+            path = "$.socketId"
+            node_tag_of(wish.socketId)
+    except ValueError as exc:  # InvalidSocketId is one
+        raise InvalidMessage(str(exc), [{"path": path, "message": str(exc)}]) from None
+    return wish
+
+
+def _json(answer: Answer) -> Response:
+    return JSONResponse(answer.content, answer.status)
+
+
+async def _http_error(request: Request, exc: Exception) -> Response:
+    if not isinstance(exc, HTTPException):  # pragma: no cover - registered for it alone
+        raise exc
+    return JSONResponse({"error": exc.detail}, exc.status_code, exc.headers)
+
+
+async def _invalid(request: Request, exc: Exception) -> Response:
+    details = exc.details if isinstance(exc, InvalidMessage) else []
+    return JSONResponse({"error": str(exc), "details": details}, 400)
+
+
+async def _invalid_topic(request: Request, exc: Exception) -> Response:
+    rule = exc.rule if isinstance(exc, InvalidTopic) else ""
+    return JSONResponse({"error": rule, "details": [{"path": "topic", "message": rule}]}, 400)
+
+
+async def _internal_error(request: Request, exc: Exception) -> Response:
+    """What was raised goes to the log, by Starlette; nothing of it to the caller."""
+    return JSONResponse({"error": "Internal error"}, 500)

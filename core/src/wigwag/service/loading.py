@@ -1,0 +1,97 @@
+"""The application that ``wigwag serve module:app`` runs: found, and watched as it starts."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import cast
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wigwag.errors import SettingsError, WigwagError
+
+logger: logging.Logger = logging.getLogger("wigwag.service")
+
+
+def load_app(spec: str, app_dir: str | None = None) -> ASGIApp:
+    """Import ``module:attribute``, with ``app_dir``, or the current directory, first on the path.
+
+    Raises:
+        SettingsError: it can't be imported, or is no application.  An exception of the module's own code is
+            printed with its traceback before.
+        WigwagError: what the module itself raised so.
+    """
+    module_name, _, attribute = spec.partition(":")
+    if not module_name or not attribute:
+        raise SettingsError(f"{spec!r} is no application: it must be MODULE:NAME, like main:app")
+    directory = str(Path(app_dir or ".").resolve())
+    sys.path.insert(0, directory)
+    try:
+        found = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except WigwagError:
+        raise
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and f"{module_name}.".startswith(f"{exc.name}."):
+            text = f"there is no module {exc.name!r} in {directory}: --app-dir says where to look"
+            raise SettingsError(f"{spec}: {text}") from None
+        raise SettingsError(f"{spec} can't be imported: {exc}") from None
+    except (ImportError, SyntaxError) as exc:
+        raise SettingsError(f"{spec} can't be imported: {exc}") from None
+    except AttributeError as exc:
+        if module_name in sys.modules:  # else the module's own code raised it
+            raise SettingsError(f"{spec}: {exc}") from None
+        raise _failed(spec, exc) from exc
+    except Exception as exc:
+        raise _failed(spec, exc) from exc
+    if not callable(found):
+        raise SettingsError(f"{spec} is no ASGI application, but {type(found).__name__}")
+    return cast("ASGIApp", found)
+
+
+def _failed(spec: str, exc: Exception) -> SettingsError:
+    traceback.print_exc()
+    return SettingsError(f"{spec} can't be imported: {type(exc).__name__}: {exc}")
+
+
+class Watched:
+    """Passes everything on, and keeps what a lifespan that failed raised.
+
+    An error of ours (a setting) is worth one line, not a traceback: who runs the server prints it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        #: Why the application did not start, where it was an error of ours.
+        self.error: WigwagError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failure: Message | None = None
+
+        async def hold_failure(message: Message) -> None:
+            nonlocal failure
+            if message["type"] == "lifespan.startup.failed":
+                failure = message
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, hold_failure)
+        except WigwagError as exc:
+            if failure is None:  # raised later, or by something that knows no lifespan
+                raise
+            self.error = exc
+            failure = {"type": "lifespan.startup.failed"}
+        except Exception:
+            if failure is None:
+                raise
+        if failure is not None:
+            await send(failure)

@@ -1,0 +1,170 @@
+"""What backends, and in development mode clients, may ask to have published.  Sans-I/O."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from wigwag.errors import InvalidMessage, InvalidSocketId, InvalidTopic
+from wigwag.messages import encode_named
+from wigwag.node import node_tag_of
+from wigwag.provider import Provider
+from wigwag.topics import check_topic
+
+T = TypeVar("T")
+
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+
+_ONE_OF = 'a message has "name" and "data", or "text", or "base64", and only one of them'
+
+
+class Content(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is to be delivered: an event, or a text, or bytes."""
+
+    name: Name | UnsetType = UNSET
+    data: Raw | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    base64: bytes | UnsetType = UNSET
+
+    def payload(self) -> str | bytes:
+        """What the sockets receive.
+
+        Raises:
+            InvalidMessage: it is none of the three, or more than one.
+        """
+        given = [
+            self.name is not UNSET or self.data is not UNSET,
+            self.text is not UNSET,
+            self.base64 is not UNSET,
+        ]
+        if sum(given) == 1:
+            if not isinstance(self.text, UnsetType):
+                return self.text
+            if not isinstance(self.base64, UnsetType):
+                return self.base64
+            if not isinstance(self.name, UnsetType) and not isinstance(self.data, UnsetType):
+                return encode_named(self.name, bytes(self.data)).decode()
+        raise InvalidMessage(_ONE_OF, [{"path": "$", "message": _ONE_OF}])
+
+    def check(self) -> None:
+        """Raises InvalidTopic or InvalidSocketId where it can't go where it is meant to."""
+
+    async def deliver(self, provider: Provider, payload: str | bytes) -> None:
+        """Hand the payload to a provider; raises what the provider raises."""
+        raise NotImplementedError
+
+
+class ToTopic(Content, kw_only=True, forbid_unknown_fields=True):
+    """For the sockets of a topic."""
+
+    topic: str
+
+    def check(self) -> None:
+        """Raises InvalidTopic."""
+        check_topic(self.topic)
+
+    async def deliver(self, provider: Provider, payload: str | bytes) -> None:
+        """Hand the payload to a provider."""
+        await provider.publish(self.topic, payload)
+
+
+class ToSocket(Content, kw_only=True, forbid_unknown_fields=True):
+    """For one socket."""
+
+    socketId: str  # noqa: N815 - the wire's name
+
+    def check(self) -> None:
+        """Raises InvalidSocketId."""
+        node_tag_of(self.socketId)
+
+    async def deliver(self, provider: Provider, payload: str | bytes) -> None:
+        """Hand the payload to a provider."""
+        await provider.send(self.socketId, payload)
+
+
+class ToAll(Content, kw_only=True, forbid_unknown_fields=True):
+    """For every socket."""
+
+    async def deliver(self, provider: Provider, payload: str | bytes) -> None:
+        """Hand the payload to a provider."""
+        await provider.broadcast(payload)
+
+
+class Disconnect(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Close one socket, or all those of a user."""
+
+    socketId: str | None = None  # noqa: N815 - the wire's name
+    user: Annotated[str, Meta(min_length=1)] | None = None
+    code: int = 1000
+    reason: str = ""
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    messages: Annotated[list[Raw], Meta(min_length=1)]
+
+
+class _Peek(msgspec.Struct):
+    messages: Raw | UnsetType = UNSET
+
+
+def decode(body: bytes, type_: type[T]) -> T:
+    """The body, decoded.
+
+    Raises:
+        InvalidMessage: it is not UTF-8, not JSON, or does not fit, with the path.
+    """
+    return _decode(_text(body), type_, "$")
+
+
+def prepare(body: bytes, kind: type[Content]) -> list[tuple[Content, str | bytes]]:
+    """The messages of a body, one or ``{"messages": […]}``, all seen to be right, with their payloads.
+
+    Raises:
+        InvalidMessage: with the path of what is wrong.
+    """
+    text = _text(body)
+    if _decode(text, _Peek, "$").messages is UNSET:
+        return [prepare_one(_decode(text, kind, "$"), "$")]
+    # One by one: of a list, msgspec does not say which element it was.
+    paths = ((raw, f"$.messages[{i}]") for i, raw in enumerate(_decode(text, _Batch, "$").messages))
+    return [prepare_one(_decode(raw, kind, path), path) for raw, path in paths]
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()  # as text: what is taken over raw would not be seen to be UTF-8
+    except UnicodeDecodeError:
+        raise _invalid("not UTF-8") from None
+
+
+def _decode(text: str | Raw, type_: type[T], path: str) -> T:
+    try:
+        return msgspec.json.decode(text, type=type_)
+    except RecursionError:
+        raise _invalid("nested too deeply", path) from None
+    except msgspec.DecodeError as exc:
+        message, _, where = str(exc).partition(" - at `$")
+        raise _invalid(message, path + where.rstrip("`")) from None
+
+
+def prepare_one(message: Content, path: str = "$") -> tuple[Content, str | bytes]:
+    """The message and its payload, after it was seen to be right.
+
+    Raises:
+        InvalidMessage: with the path of what is wrong, which begins with ``path``.
+    """
+    try:
+        message.check()
+        return message, message.payload()
+    except InvalidTopic as exc:
+        raise _invalid(exc.rule, f"{path}.topic") from None
+    except InvalidSocketId as exc:
+        raise _invalid(str(exc), f"{path}.socketId") from None
+    except InvalidMessage as exc:
+        raise _invalid(str(exc), path) from None
+
+
+def _invalid(message: str, path: str = "$") -> InvalidMessage:
+    return InvalidMessage(message, [{"path": path, "message": message}])
