@@ -1,0 +1,119 @@
+"""Which rooms the client wants to be in, and which of them this connection has asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from wigwag.client.errors import ConnectionClosed, RequestFailed
+from wigwag.errors import Unsubscribed
+
+
+class Room:
+    """A room that the client wants to be in.
+
+    ``outcome`` is of the join on this connection or, while there is none, on the next.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.was_joined = False
+        self.outcome: asyncio.Future[None] = _future()
+
+    def renew(self) -> None:
+        """It is to be joined again; who still waits goes on waiting."""
+        if self.outcome.done():
+            self.outcome = _future()
+
+    def fail(self, error: Exception) -> None:
+        """Tell who waits."""
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+            self.outcome.exception()  # seen: nobody need be waiting
+
+
+class Rooms:
+    """Rooms by name; those that are *due* have not been asked for on this connection."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Room] = {}
+        self._due: dict[str, None] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rooms
+
+    def names(self) -> frozenset[str]:
+        """The rooms wanted, as a snapshot."""
+        return frozenset(self._rooms)
+
+    def add(self, name: str) -> Room:
+        """Want a room.  It becomes due, unless it has been asked for and was not refused."""
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = Room(name)
+            self._due[name] = None
+        elif _failed(room.outcome):
+            room.renew()
+            self._due[name] = None
+        return room
+
+    def remove(self, name: str) -> bool:
+        """Want it no longer.  Returns whether it was wanted."""
+        room = self._rooms.pop(name, None)
+        self._due.pop(name, None)
+        if room is None:
+            return False
+        room.fail(Unsubscribed(name, f"room {name!r} was left while it was being joined"))
+        return True
+
+    def connection_began(self) -> None:
+        """Nothing has been asked for on this connection."""
+        for room in self._rooms.values():
+            room.renew()
+        self._due = dict.fromkeys(self._rooms)
+
+    def next_due(self) -> Room | None:
+        """A room to ask for now, once a connection."""
+        if not self._due:
+            return None
+        name = next(iter(self._due))
+        del self._due[name]
+        return self._rooms[name]
+
+    def settle(self, room: Room, error: BaseException | None) -> RequestFailed | None:
+        """The server answered, or the connection was lost before it did.
+
+        A room that is refused at its first join is forgotten.  One that was joined before stays
+        wanted, to be tried on the next connection; returned is then what nobody was told of.
+        """
+        if isinstance(error, ConnectionClosed) or room.outcome.done():
+            return None
+        if error is None:
+            room.was_joined = True
+            room.outcome.set_result(None)
+            return None
+        if not isinstance(error, RequestFailed):
+            return None
+        room.fail(error)
+        if room.was_joined:
+            return error
+        if self._rooms.get(room.name) is room:
+            del self._rooms[room.name]
+        return None
+
+    def fail_all(self, error: Exception) -> None:
+        """There will be no connection; the rooms stay wanted."""
+        for room in self._rooms.values():
+            room.fail(error)
+
+    def clear(self) -> None:
+        """Want none."""
+        for name in list(self._rooms):
+            self.remove(name)
+
+
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _failed(future: asyncio.Future[None]) -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)

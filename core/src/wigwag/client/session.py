@@ -1,0 +1,269 @@
+"""Connection after connection: when to connect, when to wait, when to give up; and what is on its way.
+
+This is the engine below :class:`~wigwag.client.SocketClient`, which adds the way in for callers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
+
+import anyio
+
+from wigwag.client.backoff import Backoff
+from wigwag.client.errors import ClientError, ConnectFailed, ConnectionClosed, ConnectionRefused
+from wigwag.client.inbox import Inbox
+from wigwag.client.link import Link, LinkOptions, NotSent, open_link
+from wigwag.client.messages import Reply, decode, encode
+from wigwag.client.outgoing import Message, Requests, SendBuffer
+from wigwag.client.rooms import Room, Rooms
+
+T = TypeVar("T")
+
+_IN_DOUBT = "the connection was lost while sending what had waited; it may have been received"
+
+logger: logging.Logger = logging.getLogger("wigwag.client")
+
+#: ``disconnected``: before ``connect()``, and after ``disconnect()``.  ``connecting``, ``connected``,
+#: ``reconnecting``: at work.  ``refused``: the server doesn't want this client.  ``failed``: no further
+#: attempt will be made.  From the last two, ``connect()`` begins anew.
+ClientState = Literal["disconnected", "connecting", "connected", "reconnecting", "refused", "failed"]
+#: Where to connect, or what says it before each attempt (for fresh tokens).
+Url = str | Callable[[], str] | Callable[[], Awaitable[str]]
+
+
+class Session:
+    """Keeps a connection while :meth:`run` runs; what is remembered outlives it."""
+
+    def __init__(
+        self,
+        url: Url,
+        options: LinkOptions,
+        new_backoff: Callable[[], Backoff],
+        inbox: Inbox,
+        buffer: SendBuffer,
+    ) -> None:
+        self._url = url
+        self._options = options
+        self._new_backoff = new_backoff
+        self.inbox = inbox
+        self.buffer = buffer
+        self.requests: Requests = Requests()
+        self.rooms: Rooms = Rooms()
+        self.state: ClientState = "disconnected"
+        #: What ended the last connection or attempt.
+        self.error: ClientError | None = None
+        self.state_handlers: list[Callable[[ClientState], None]] = []
+        self.error_handlers: list[Callable[[ClientError], None]] = []
+        #: Done when connected for the first time, or when that will not be.
+        self.first: asyncio.Future[None] | None = None
+        #: The connection, once what had to go first has gone.
+        self._link: Link | None = None
+        self._opened_at: float | None = None
+        self._scope: anyio.CancelScope | None = None
+
+    # Connecting
+
+    async def run(self) -> None:
+        """Keep a connection until :meth:`stop`, or until the server or the attempts are at an end."""
+        error: ClientError | None = None
+        scope = self._scope = self._scope or anyio.CancelScope()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.inbox.dispatch)
+            try:
+                with scope:
+                    error = await self._connect_again_and_again()
+            except Exception as exc:
+                logger.critical("the client failed", exc_info=True)
+                error = ClientError("the client failed; this is a defect of wigwag")
+                error.__cause__ = exc
+            finally:  # cancelled with its event loop, too
+                self._ended(error)
+                if error is None:
+                    self.inbox.stop()
+                else:
+                    self.inbox.finish()
+
+    def begin(self) -> None:
+        """Get ready for :meth:`run`."""
+        self._scope = anyio.CancelScope()
+        self.error = None
+        self._enter("connecting")
+        self.first = asyncio.get_running_loop().create_future()
+        self.inbox.begin()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether :meth:`stop` was called since :meth:`begin`."""
+        return self._scope is not None and self._scope.cancel_called
+
+    def stop(self) -> None:
+        """End :meth:`run`."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def _connect_again_and_again(self) -> ClientError:
+        backoff = self._new_backoff()
+        while True:
+            self._opened_at = None
+            try:
+                link = await open_link(await self._get_url(), self._options)
+                ending: ClientError = await link.run(self._opened, self._received)
+            except (ConnectFailed, ConnectionRefused) as exc:
+                ending = exc
+            self._lost(ending)
+            if isinstance(ending, ConnectionRefused):
+                return ending
+            backoff.ended(self._lasted_s())
+            delay_s = backoff.next_s()
+            if delay_s is None:
+                return ending
+            if self.state == "connected":
+                self._enter("reconnecting")
+            logger.info("%s; connecting again in %.1f s", ending, delay_s)
+            await self.pause(delay_s)
+
+    def _lasted_s(self) -> float:
+        return 0.0 if self._opened_at is None else _now() - self._opened_at
+
+    async def pause(self, delay_s: float) -> None:
+        """Wait before the next attempt."""
+        await anyio.sleep(delay_s)
+
+    async def _get_url(self) -> str:
+        if isinstance(self._url, str):
+            return self._url
+        try:
+            with anyio.fail_after(self._options.connection_timeout_s):
+                url = self._url()
+                return url if isinstance(url, str) else await url
+        except Exception as exc:
+            raise ConnectFailed(f"the function that gives the URL failed: {exc!r}") from exc
+
+    async def _opened(self, link: Link) -> None:
+        """The server answers: join the rooms, send what waited, then let others send."""
+        self._opened_at = _now()
+        self.rooms.connection_began()
+        self._enter("connected")
+        if self.first is not None and not self.first.done():
+            self.first.set_result(None)
+        await self._join_due(link)
+        while len(self.buffer):
+            message = self.buffer.pop()
+            try:
+                was_sent = await self._sent(link, message)
+            except asyncio.CancelledError:  # the end came while the connection's buffer was full
+                self._report(ConnectionClosed(_IN_DOUBT))
+                raise
+            if not was_sent:
+                self.buffer.put_back(message)
+                return
+            await self._join_due(link)
+        self._link = link
+
+    def _lost(self, ending: ClientError) -> None:
+        self._link = None
+        self.error = ending
+        closed = ending if isinstance(ending, ConnectionClosed) else ConnectionClosed(str(ending))
+        self.requests.fail_sent(closed)
+        self._report(ending)
+
+    def _ended(self, error: ClientError | None) -> None:
+        self._link = None
+        why = error or ConnectionClosed("the client was disconnected")
+        self.requests.fail_all(why)
+        self.rooms.fail_all(why)
+        if self.first is not None and not self.first.done():
+            self.first.set_exception(why)
+            self.first.exception()  # seen: nobody need be waiting
+        refused = isinstance(error, ConnectionRefused)
+        self._enter("disconnected" if error is None else "refused" if refused else "failed")
+        self.inbox.wake()
+
+    # Sending
+
+    async def transmit(self, message: Message) -> None:
+        """Hand a message to the connection, or keep it for the next.
+
+        Raises:
+            SendBufferFull: it could not be kept.
+            ConnectionClosed: the connection was lost meanwhile; the message may have been received.
+        """
+        link = self._link
+        if link is None or not await self._sent(link, message, is_caller=True):
+            self.buffer.append(message)
+
+    async def _sent(self, link: Link, message: Message, *, is_caller: bool = False) -> bool:
+        """Send on this connection.  Returns False where it certainly was not sent."""
+        self.requests.sent(message.request_id)
+        try:
+            await link.send(message.content)
+        except NotSent:
+            self.requests.unsent(message.request_id)
+            return False
+        except ConnectionClosed as exc:
+            if is_caller:
+                raise
+            self._report(exc)  # its sender has gone on
+        return True
+
+    # Rooms
+
+    async def join_due(self) -> None:
+        """Ask for the rooms that this connection has not been asked for, if there is one."""
+        if self._link is not None:
+            await self._join_due(self._link)
+
+    async def _join_due(self, link: Link) -> None:
+        while (room := self.rooms.next_due()) is not None:
+            request_id, answer = self.requests.new()
+            answer.add_done_callback(functools.partial(self._joined, room))
+            content = encode("room.join", {"room": room.name}, request_id)
+            message = Message(content, request_id)
+            try:
+                if not await self._sent(link, message, is_caller=True):
+                    raise ConnectionClosed("the connection is closing")
+            except ConnectionClosed:  # the room is due again on the next
+                self.requests.forget(request_id)
+                return
+
+    def _joined(self, room: Room, answer: asyncio.Future[Any]) -> None:
+        if not answer.cancelled():
+            untold = self.rooms.settle(room, answer.exception())
+            if untold is not None:
+                logger.warning("room %r could not be joined again: %s", room.name, untold)
+                self._report(untold)
+
+    # Receiving
+
+    async def _received(self, content: str | bytes) -> bool:
+        item = decode(content)
+        if isinstance(item, Reply) and self.requests.is_ours(item.correlation_id):
+            self.requests.resolve(item)
+            return False
+        return await self.inbox.put(item)
+
+    # Telling the application
+
+    def _enter(self, state: ClientState) -> None:
+        if state != self.state:
+            self.state = state
+            _call_all(self.state_handlers, state)
+
+    def _report(self, error: ClientError) -> None:
+        _call_all(self.error_handlers, error)
+
+
+def _call_all(handlers: list[Callable[[T], None]], argument: T) -> None:
+    for handler in tuple(handlers):
+        try:
+            handler(argument)
+        except Exception:
+            logger.exception("a handler failed")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

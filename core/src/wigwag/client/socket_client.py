@@ -1,0 +1,369 @@
+"""The client that an application meets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as random_module
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from websockets.exceptions import InvalidURI
+from websockets.uri import parse_uri
+
+from wigwag.client.backoff import Backoff
+from wigwag.client.errors import ClientError, ConnectionClosed, RequestTimeout
+from wigwag.client.inbox import Handler, Inbox
+from wigwag.client.link import LinkOptions
+from wigwag.client.messages import Received, encode
+from wigwag.client.outgoing import Message, SendBuffer
+from wigwag.client.session import ClientState, Session, Url
+from wigwag.errors import NotRunning
+
+logger: logging.Logger = logging.getLogger("wigwag.client")
+
+
+class SocketClient:
+    """A connection to a wigwag server that comes back.
+
+    ``url`` is a ``ws://`` or ``wss://`` URL, or a function, async or not, that returns one and is asked
+    before each attempt: for fresh tokens.  Times are in seconds.
+
+    - ``reconnect``: whether to connect again after a failed attempt or a lost connection;
+      ``max_reconnect_attempts``: how often in a row, None for no limit.  A connection that ended within
+      5 s counts as a failed attempt.  Before each it waits ``reconnect_delay_s`` and a random part of
+      ``reconnect_delay_s * 2**n``, together at most ``max_reconnect_delay_s``.
+    - ``connection_timeout_s``: for the function that gives the URL, and for the handshake.
+    - ``heartbeat_interval_s``: how often the server is asked whether it is there; None for never.  It has
+      ``heartbeat_timeout_s`` to answer, else the connection is given up for another one.
+    - ``request_timeout_s``: for an answer, unless :meth:`request` is told otherwise.
+    - ``send_buffer_messages``, ``send_buffer_bytes``: how much is kept while not connected.
+    - ``receive_buffer_messages``: how much is kept for handlers, and again for :meth:`events`.
+    - ``max_message_bytes``: a larger one from the server ends the connection (close code 1009).
+    - ``headers``, ``subprotocols``: sent with the handshake.
+
+    ``async with`` connects and, at the end, closes.  A client belongs to one asyncio event loop, and is not
+    safe to use from several threads.
+
+    **What may be lost.**  A message that was handed to a connection may be lost with it: use
+    :meth:`request` where that matters.  What the server emits while there is no connection is not sent
+    again; ``on_state_change`` says that there was a gap, and the event ``wigwag.resync`` that the server
+    itself had one.
+    """
+
+    def __init__(
+        self,
+        url: Url,
+        *,
+        reconnect: bool = True,
+        max_reconnect_attempts: int | None = None,
+        reconnect_delay_s: float = 0.5,
+        max_reconnect_delay_s: float = 20.0,
+        connection_timeout_s: float = 5.0,
+        heartbeat_interval_s: float | None = 25.0,
+        heartbeat_timeout_s: float = 5.0,
+        request_timeout_s: float = 10.0,
+        send_buffer_messages: int = 1000,
+        send_buffer_bytes: int = 1024 * 1024,
+        receive_buffer_messages: int = 1024,
+        max_message_bytes: int = 16 * 1024 * 1024,
+        headers: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        """Raises ValueError where ``url`` is a string that is no WebSocket URL."""
+        if isinstance(url, str):
+            _check_url(url)
+        max_attempts = max_reconnect_attempts if reconnect else 0
+        self._request_timeout_s = request_timeout_s
+        self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._session = Session(
+            url,
+            LinkOptions(
+                connection_timeout_s=connection_timeout_s,
+                heartbeat_interval_s=heartbeat_interval_s,
+                heartbeat_timeout_s=heartbeat_timeout_s,
+                max_message_bytes=max_message_bytes,
+                headers=headers or {},
+                subprotocols=subprotocols or (),
+            ),
+            lambda: Backoff(reconnect_delay_s, max_reconnect_delay_s, max_attempts, random),
+            Inbox(receive_buffer_messages),
+            SendBuffer(send_buffer_messages, send_buffer_bytes),
+        )
+
+    # Lifecycle
+
+    @property
+    def state(self) -> ClientState:
+        """Where the client stands; see :data:`ClientState`."""
+        return self._session.state
+
+    @property
+    def error(self) -> ClientError | None:
+        """What ended the last connection or attempt; None before the first."""
+        return self._session.error
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The rooms that the client wants to be in, as a snapshot."""
+        return self._session.rooms.names()
+
+    @property
+    def dropped_count(self) -> int:
+        """How many messages were dropped because nobody had called :meth:`events` yet."""
+        return self._session.inbox.dropped_count
+
+    async def connect(self) -> None:
+        """Return when connected: the server has accepted this client, and answers.
+
+        It tries for as long as ``reconnect`` and ``max_reconnect_attempts`` allow, by default for ever: put
+        ``asyncio.timeout()`` around it for a limit.  Does nothing where it is connected.  Cancelled, it
+        stops what it began.
+
+        Raises:
+            ConnectFailed: the last attempt failed.
+            ConnectionRefused: the server doesn't want this client.
+            ConnectionClosed: it accepted and then ended the connection, or ``disconnect()`` was called.
+            NotRunning: after :meth:`close`.
+        """
+        if self._is_closed:
+            raise NotRunning("the client is closed: make another")
+        if self._task is not None and self.state in ("disconnected", "refused", "failed"):
+            await self.disconnect()  # let its end come
+        if self._task is not None and self._session.is_stopping:
+            if self._session.inbox.is_handler():
+                raise ClientError("a handler can't connect again after disconnect(): let it return")
+            await self.disconnect()
+        is_first = self._task is None
+        if self._task is None:
+            loop = _loop()
+            self._session.begin()
+            self._task = loop.create_task(self._session.run(), name="wigwag client")
+        first = self._session.first
+        try:
+            if first is not None:
+                await asyncio.shield(first)
+        except BaseException:
+            if is_first:
+                await self.disconnect()
+            raise
+
+    async def disconnect(self) -> None:
+        """Close the connection, and return when nothing is left of it (a second or two at most).
+
+        Rooms, handlers and what waits to be sent are kept, for another :meth:`connect`.  Calls that wait
+        for an answer raise :class:`ConnectionClosed`, and a handler that runs is cancelled; called by a
+        handler, this returns at once, and the connection ends soon afterwards.  Without a connection it does
+        nothing.
+        """
+        task = self._task
+        if task is None:
+            return
+        is_handler = self._session.inbox.stop()
+        self._session.stop()
+        if is_handler:
+            return
+        with anyio.CancelScope(shield=True):  # bounded: a link has its limit for closing
+            await asyncio.wait([task])
+        if self._task is task:
+            self._task = None
+
+    async def close(self) -> None:
+        """Disconnect for good, and forget everything.  What was never sent is logged."""
+        self._is_closed = True
+        await self.disconnect()
+        unsent = len(self._session.buffer)
+        if unsent:
+            logger.warning("closed before %d messages could be sent", unsent)
+        self._session.buffer.clear()
+        self._session.rooms.clear()
+        self._session.inbox.clear()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # Rooms
+
+    async def join_room(self, room: str, *, timeout_s: float | None = None) -> None:
+        """Return when the server has let this client in; the room is joined again on each connection.
+
+        Before :meth:`connect` it returns at once, and the room is joined then.  Where a later connection
+        does not get in again, ``on_error`` handlers are told, and the one after it tries once more.
+
+        Raises:
+            RequestFailed: the server says no; the room is forgotten.
+            RequestTimeout: not within ``timeout_s``; the wish stands until :meth:`leave_room`, as it does
+                when this is cancelled.
+            Unsubscribed: the room was left meanwhile.
+            ConnectionRefused, ConnectFailed, ConnectionClosed: there will be no connection.
+        """
+        self._check_usable()
+        entry = self._session.rooms.add(room)
+        if self._task is None:
+            return
+        limit_s = self._limit(timeout_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._session.join_due()
+                await asyncio.shield(entry.outcome)
+        except TimeoutError:
+            raise self._timeout(f"room {room!r} was not joined", limit_s) from None
+
+    async def leave_room(self, room: str, *, timeout_s: float | None = None) -> None:
+        """Want the room no longer; return when the server has let go of it.
+
+        A room that was not wanted is no error.
+
+        Raises:
+            RequestFailed: the server says no.
+            RequestTimeout: no answer within ``timeout_s``.
+        """
+        if self._session.rooms.remove(room) and self.state == "connected":
+            try:
+                await self.request("room.leave", {"room": room}, timeout_s=timeout_s)
+            except ConnectionClosed:
+                return  # the next connection does not join it
+
+    # Sending
+
+    async def send(self, type: str, data: Any = None) -> None:
+        """Send a message; the server answers only if something is wrong with it (a :class:`Reply`).
+
+        Returns when it was handed to the connection, waiting where the server reads slowly; while there is
+        none, when it is kept for the next.  Cancelled, it may be sent all the same.
+
+        Raises:
+            InvalidMessage: the data can't be written as JSON.
+            SendBufferFull: not connected, and it does not fit what is kept; it will not be sent.
+            ConnectionClosed: the connection was lost meanwhile; it may have been received.
+            ConnectionRefused, ConnectFailed: there will be no connection.
+        """
+        await self.send_raw(encode(type, data))
+
+    async def send_raw(self, message: str | bytes) -> None:
+        """Send a text (str) or binary (bytes) message as it is; otherwise as :meth:`send`."""
+        self._check_usable()
+        await self._session.transmit(Message(message))
+
+    async def request(self, type: str, data: Any = None, *, timeout_s: float | None = None) -> Any:
+        """Send a message and return the data of the answer.
+
+        The time limit includes waiting for a connection.  A request that timed out or was cancelled before
+        it was sent is not sent later.
+
+        Raises:
+            RequestFailed: the server answered with an error.
+            RequestTimeout: no answer within ``timeout_s``; the server may have acted.
+            ConnectionClosed: the connection ended before the answer came; the server may have acted.
+            InvalidMessage, SendBufferFull, ConnectionRefused, ConnectFailed: as :meth:`send`.
+            NotRunning: before :meth:`connect`.
+        """
+        self._check_usable()
+        if self._task is None:
+            raise NotRunning(f"can't request {type!r}: the client was not told to connect")
+        limit_s = self._limit(timeout_s)
+        request_id, answer = self._session.requests.new()
+        try:
+            message = Message(encode(type, data, request_id), request_id)
+            try:
+                async with asyncio.timeout(limit_s):
+                    await self._session.transmit(message)
+                    return await answer
+            except TimeoutError:
+                raise self._timeout(f"no answer to {type!r}", limit_s) from None
+            finally:
+                self._session.buffer.discard(message)
+        finally:
+            self._session.requests.forget(request_id)
+
+    def _limit(self, timeout_s: float | None) -> float:
+        return self._request_timeout_s if timeout_s is None else timeout_s
+
+    def _timeout(self, what: str, limit_s: float) -> RequestTimeout:
+        why = ""
+        if self.state != "connected":
+            why = f"; not connected ({self.error})" if self.error else "; not connected"
+        elif self._session.inbox.is_blocked:
+            why = "; nothing is read from the server while handlers or the reader of events() lag behind"
+        return RequestTimeout(f"{what} within {limit_s:g} s{why}", limit_s)
+
+    def _check_usable(self) -> None:
+        if self._is_closed:
+            raise NotRunning("the client is closed: make another")
+        if self.state in ("refused", "failed") and self.error is not None:
+            raise self.error
+
+    # Receiving
+
+    def on(self, name: str, handler: Handler) -> Callable[[], None]:
+        """Call ``handler(event)`` for each event of this name.  Returns a function that takes it back.
+
+        Handlers run one after the other, async ones included, in the order of the events; a slow one delays
+        the others and, when ``receive_buffer_messages`` wait, the connection.  One that raises is logged,
+        and hurts no other.
+        """
+        return self._session.inbox.on(name, handler)
+
+    def events(self) -> AsyncGenerator[Received]:
+        """Yield what no handler takes: :class:`Event`, :class:`Raw` and unexpected :class:`Reply`.
+
+        Nothing is lost between: when ``receive_buffer_messages`` wait, nothing more is read from the
+        server until one is taken.  (Before the first call, the oldest is dropped instead, counted and
+        logged, so that a client that only sends needs no reader.)
+
+        It spans connections, and ends after ``disconnect()``.
+
+        Raises:
+            ConnectionRefused, ConnectFailed, ConnectionClosed: as what the client ended by itself.
+        """
+        session = self._session
+        return session.inbox.read(
+            lambda: session.state in ("disconnected", "refused", "failed"),
+            lambda: None if session.state == "disconnected" else session.error,
+        )
+
+    def on_state_change(self, handler: Callable[[ClientState], None]) -> Callable[[], None]:
+        """Call ``handler(state)``, which must not block, at each change.  Returns what takes it back."""
+        return _add(self._session.state_handlers, handler)
+
+    def on_error(self, handler: Callable[[ClientError], None]) -> Callable[[], None]:
+        """Call ``handler(error)`` for what no call raises: a failed attempt, a lost connection, a room that
+        could not be joined again.  It must not block.  Returns what takes it back."""
+        return _add(self._session.error_handlers, handler)
+
+
+def _add(handlers: list[Any], handler: Any) -> Callable[[], None]:
+    handlers.append(handler)
+
+    def off() -> None:
+        if handler in handlers:
+            handlers.remove(handler)
+
+    return off
+
+
+def _check_url(url: str) -> None:
+    try:
+        parse_uri(url)
+    except InvalidURI as exc:
+        raise ValueError(f"{url!r} is no WebSocket URL: write ws://host:port/path, or wss://") from exc
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("wigwag.client runs on asyncio only") from None
