@@ -43,9 +43,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 def as_user(suite: pytest.Pytester, *, root: bool) -> None:
     """Let the machine be one on which a package can be installed, or not."""
     with (suite.path / "conftest.py").open("a") as conftest:
-        conftest.write(
-            f"\nNEEDS['chromium'] = Need(NEEDS['chromium'].is_here, lambda: {root}, 'how')\n"
-        )
+        conftest.write(f"\nNEEDS['chromium'] = Need(NEEDS['chromium'].is_here, lambda: {root}, 'how')\n")
 
 
 def test_outside_ci_a_skip_is_a_skip(suite: pytest.Pytester) -> None:
@@ -62,9 +60,7 @@ def test_in_ci_only_a_need_that_cannot_be_met_is_skipped(
     result.stdout.fnmatch_lines(["*not on this machine: chromium (how)*"])
 
 
-def test_in_ci_a_need_that_can_be_met_fails(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_ci_a_need_that_can_be_met_fails(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     as_user(suite, root=True)
     result = suite.runpytest_inprocess()

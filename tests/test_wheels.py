@@ -110,9 +110,7 @@ def free_address() -> str:
 
 
 @contextlib.contextmanager
-def serving(
-    installed: Path, public: str, internal: str, log: Path
-) -> Generator[subprocess.Popen[bytes]]:
+def serving(installed: Path, public: str, internal: str, log: Path) -> Generator[subprocess.Popen[bytes]]:
     command = (installed / "wigwag", "serve", "--listen", public, "--internal-listen", internal)
     with log.open("wb") as output:
         process = subprocess.Popen(
