@@ -23,6 +23,8 @@
     └── BrokerError              what broker plugins raise (see :mod:`wigwag.broker`)
         ├── BrokerLost           the session is over
         └── Refused              the broker refused some, or all, of one call
+
+The Python client's errors are a tree of their own below WigwagError: :mod:`wigwag.client`.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class InvalidMessage(WigwagError, ValueError):
 
     def __init__(self, message: str, details: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(message)
-        self.details = [dict(detail) for detail in details]
+        self.details: list[dict[str, str]] = [dict(detail) for detail in details]
 
 
 class PublishError(WigwagError):
@@ -146,7 +148,9 @@ class SocketError(WigwagError):
     def __init__(self, text: str, details: Sequence[Mapping[str, Any]] | None = None) -> None:
         super().__init__(text)
         self.text = text
-        self.details = None if details is None else [dict(detail) for detail in details]
+        self.details: list[dict[str, Any]] | None = (
+            None if details is None else [dict(detail) for detail in details]
+        )
 
 
 class Forbidden(SocketError):

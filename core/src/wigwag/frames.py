@@ -55,9 +55,9 @@ class Frame:
     __slots__ = ("_encoded", "_text", "is_text", "payload", "topic")
 
     def __init__(self, payload: bytes, *, is_text: bool, topic: str | None = None) -> None:
-        self.payload = payload
-        self.is_text = is_text
-        self.topic = topic
+        self.payload: bytes = payload
+        self.is_text: bool = is_text
+        self.topic: str | None = topic
         self._text: str | None = None
         self._encoded: bytes | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import (
@@ -128,10 +129,11 @@ class MessageType(Generic[T]):
     def __init__(self, name: str, data: type[T]) -> None:
         """Raises TypeError where ``data`` is no type that can be validated."""
         check_message_name(name)
-        self.name = name
+        self.name: str = name
         self._wire = _Wire(name, schema_of(data))
 
     def __call__(self, data: T) -> BoundMessage[T]:
+        """A message with this data, to emit."""
         return BoundMessage(self, data)
 
     def __payload__(self, data: T, /) -> T:
@@ -142,19 +144,12 @@ class MessageType(Generic[T]):
         return f"<MessageType {self.name!r} of {self._wire.schema.type!r}>"
 
 
+@dataclasses.dataclass(slots=True, repr=False)
 class BoundMessage(Generic[T]):
     """A message type together with its data."""
 
-    __slots__ = ("data", "type")
-
-    def __init__(self, type_: MessageType[T], data: T) -> None:
-        self.type = type_
-        self.data = data
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, BoundMessage) and other.type is self.type and other.data == self.data
-
-    __hash__ = None  # type: ignore[assignment]
+    type: MessageType[T]
+    data: T
 
     def __repr__(self) -> str:
         return f"{self.type.name}({self.data!r})"
@@ -170,8 +165,8 @@ class _Wire:
     __slots__ = ("_encode", "prefix", "schema")
 
     def __init__(self, name: str, schema: Schema[Any]) -> None:
-        self.prefix = event_prefix(name)
-        self.schema = schema
+        self.prefix: bytes = event_prefix(name)
+        self.schema: Schema[Any] = schema
         self._encode: Callable[[Any], bytes] = schema.encode
 
     def event(self, data: Any) -> bytes:
@@ -208,11 +203,15 @@ def frame_of(message: str | bytes | Emittable, topic: str | None = None) -> Fram
     """A text (str), binary (bytes) or typed message, ready to be written to sockets.
 
     Raises:
-        InvalidMessage: its data does not fit its type.
+        InvalidMessage: its data does not fit its type, or a text can't be written as UTF-8.
         TypeError: it is none of these.
     """
     if isinstance(message, str):
-        return Frame.of(message, topic)
+        try:
+            return Frame.of(message, topic)
+        except UnicodeEncodeError as exc:  # lone surrogates, as from json.loads
+            text = f"the text can't be written as UTF-8: {exc.reason}"
+            raise InvalidMessage(text, [{"path": "$", "message": text}]) from None
     if isinstance(message, bytes | bytearray | memoryview):
         return Frame.of(bytes(message), topic)
     return Frame(encode_message(message), is_text=True, topic=topic)

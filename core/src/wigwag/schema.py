@@ -6,6 +6,7 @@ is installed.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -27,13 +28,16 @@ class Schema(Generic[T]):
 
     def __init__(self, type_: Any) -> None:
         """Raises TypeError where the type can't be validated."""
-        self.type = type_
+        _refuse_foreign(type_)
+        self.type: Any = type_
         self._adapter: Any = None
         if _is_pydantic(type_):
             self._adapter = sys.modules["pydantic"].TypeAdapter(type_)
             self._decode: Callable[[bytes], Any] = self._adapter.validate_json
         else:
             self._decode = msgspec.json.Decoder(type_, dec_hook=_decode_foreign).decode
+            if dataclasses.is_dataclass(type_):
+                self._decode = _with_defaults(type_, self._decode)
 
     def decode(self, data: bytes) -> T:
         """The value of JSON ``data``.
@@ -64,9 +68,9 @@ class Schema(Generic[T]):
                 decoded = self._decode(data)
                 if isinstance(value, dict) and decoded.__class__ is not dict:
                     data = _encode(decoded)
-        except (ValueError, TypeError, RecursionError, OverflowError) as exc:
+        except _ENCODING_ERRORS as exc:
             raise _invalid(exc) from None
-        if b"null" in data:
+        if b"null" in data or (self._adapter is not None and _has_nan(data)):
             _refuse_nan(model)
         return data
 
@@ -88,11 +92,54 @@ def encode_json(value: Any) -> bytes:
     """
     try:
         data = _encode(value)
-    except (ValueError, TypeError, RecursionError, OverflowError) as exc:
+    except _ENCODING_ERRORS as exc:
         raise _invalid(exc) from None
     if b"null" in data:
         _refuse_nan(value)
     return data
+
+
+def _with_defaults(type_: Any, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """msgspec leaves a dataclass's defaults on its class, and writes then only what the instance has.
+
+    Of dataclasses within one it still does; ``slots=True`` helps there.
+    """
+    fields = dataclasses.fields(type_)
+    defaults = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+
+    def decode_with_defaults(data: bytes) -> Any:
+        value = decode(data)
+        attributes = getattr(value, "__dict__", {})
+        for name, default in defaults.items():
+            attributes.setdefault(name, default)
+        return value
+
+    return decode_with_defaults
+
+
+#: RuntimeError: nested too deeply, or of a type that can't be written.
+_ENCODING_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError)
+
+
+def _refuse_foreign(type_: Any) -> None:
+    """msgspec takes any class, and asks its hook for the value only when there is one."""
+    seen: set[int] = set()
+    stack: list[Any] = [msgspec.inspect.type_info(type_)]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, msgspec.inspect.CustomType) and not _is_pydantic(part.cls):
+            raise TypeError(
+                f"{part.cls!r} can't be validated: use a Struct, a dataclass, a TypedDict or pydantic"
+            )
+        if isinstance(part, list | tuple):
+            stack.extend(part)
+        elif isinstance(part, msgspec.inspect.Type | msgspec.inspect.Field) and id(part) not in seen:
+            seen.add(id(part))
+            stack.extend(getattr(part, name) for name in part.__struct_fields__)
+
+
+def _has_nan(data: bytes) -> bool:
+    return b"NaN" in data or b"Infinity" in data
 
 
 def _is_pydantic(type_: Any) -> bool:
@@ -120,18 +167,28 @@ def _invalid(exc: Exception) -> InvalidMessage:
     details: Details
     if isinstance(exc, RecursionError):
         details = [{"path": "$", "message": "nested too deeply"}]
-    elif (errors := getattr(exc, "errors", None)) is not None:  # pydantic's ValidationError
-        details = [{"path": _path(error["loc"]), "message": error["msg"]} for error in errors()]
+    elif hasattr(exc, "errors"):  # pydantic's ValidationError
+        details = _pydantic_details("$", exc)
     else:
         message, _, path = str(exc).partition(" - at `")
-        details = [{"path": path.rstrip("`") or "$", "message": message}]
+        if hasattr(exc.__cause__, "errors"):  # of a pydantic model inside a Struct
+            path = str(exc).rpartition(" - at `")[2]
+            details = _pydantic_details(path.rstrip("`"), exc.__cause__)
+        else:
+            details = [{"path": path.rstrip("`") or "$", "message": message}]
     first = details[0]
     return InvalidMessage(f"{first['message']} (at {first['path']})", details)
 
 
-def _path(loc: tuple[int | str, ...]) -> str:
-    """pydantic's location in msgspec's notation, so that a client sees one form."""
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+def _pydantic_details(path: str, exc: Any) -> Details:
+    """pydantic's locations in msgspec's notation, so that a client sees one form."""
+    return [
+        {
+            "path": path + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"]),
+            "message": error["msg"],
+        }
+        for error in exc.errors()
+    ]
 
 
 def _refuse_nan(value: Any) -> None:

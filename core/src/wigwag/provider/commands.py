@@ -12,7 +12,6 @@ import msgspec
 from wigwag.node import BROADCAST_CHANNEL, node_channel
 from wigwag.provider.fanout import Fanout
 
-
 #: A node's tag: it becomes part of a channel's name, so a stranger's text must not.
 Tag = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}\Z")]
 #: What fits a close frame; which codes an application may use, the caller has checked.

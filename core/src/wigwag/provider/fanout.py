@@ -10,7 +10,7 @@ from wigwag.interest import Interest
 from wigwag.interfaces import LocalSocket
 from wigwag.provider.counters import Counters
 
-logger = logging.getLogger("wigwag.provider")
+logger: logging.Logger = logging.getLogger("wigwag.provider")
 
 
 class Fanout:

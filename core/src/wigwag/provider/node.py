@@ -37,7 +37,7 @@ from wigwag.provider.signal import Signal
 from wigwag.provider.waits import Wait, Waits
 from wigwag.wire.envelope import ForeignEnvelope, Kind, decode_envelope, encode_envelope
 
-logger = logging.getLogger("wigwag.provider")
+logger: logging.Logger = logging.getLogger("wigwag.provider")
 
 #: In-process publishing lets others run after so much: nothing else would make it yield.
 _GIVE_WAY_MESSAGES = 64
@@ -62,10 +62,10 @@ class Node:
         self._broker = broker
         self._settings = settings
         self.counters = counters
-        self.tag = new_node_tag()
-        self.fanout = Fanout(counters)
+        self.tag: str = new_node_tag()
+        self.fanout: Fanout = Fanout(counters)
         self._interest = self.fanout.interest
-        self.direct = broker.in_process
+        self.direct: bool = broker.in_process
         own = (node_channel(self.tag), BROADCAST_CHANNEL) if subscribes else ()
         self._own = dict.fromkeys(own)
         self.probe_channel: str | None = own[0] if own else None
@@ -343,8 +343,10 @@ class Node:
         spread_ms = min(_MAX_SPREAD_MS, self._ledger.owed_count * _SPREAD_MS_PER_SOCKET)
         told = 0
         while self._ledger.is_due:
-            socket, topics = self._ledger.pop()
+            socket, topics, is_word = self._ledger.pop()
             wanted = [topic for topic in topics if self._interest.wants(socket, topic)]
+            if not wanted and not is_word:
+                continue
             data = msgspec.json.encode({"topics": wanted, "spreadMs": spread_ms})
             event = encode_named("wigwag.resync", data)
             self.fanout.to_one(Frame(event, is_text=True), socket.id)

@@ -28,9 +28,9 @@ class Batch:
 
     def __init__(self, opened_at: float) -> None:
         self.messages: list[tuple[str, bytes]] = []
-        self.bytes = 0
-        self.opened_at = opened_at
-        self.done = anyio.Event()
+        self.bytes: int = 0
+        self.opened_at: float = opened_at
+        self.done: anyio.Event = anyio.Event()
         self.error: type[PublishError] | None = None
         self.refused: dict[int, str] = {}
 
@@ -51,7 +51,7 @@ class Lane:
         self.queue: deque[Batch] = deque()
         self.in_flight: Batch | None = None
         self.urgent: list[tuple[str, bytes]] = []
-        self.signal = Signal()
+        self.signal: Signal = Signal()
 
 
 class Outbox:

@@ -23,7 +23,7 @@ from wigwag.provider.settings import ProviderSettings
 from wigwag.topics import check_topic
 from wigwag.wire.client import GOING_AWAY
 
-logger = logging.getLogger("wigwag.provider")
+logger: logging.Logger = logging.getLogger("wigwag.provider")
 
 #: How long nodes have to answer when they are asked for a count.
 _COUNT_TIMEOUT_S = 0.5
@@ -51,8 +51,8 @@ class Provider:
     ) -> None:
         """``subscribes=False``: for a process that only publishes; no socket can attach."""
         self.name = name
-        self.settings = settings or ProviderSettings()
-        self.counters = Counters()
+        self.settings: ProviderSettings = settings or ProviderSettings()
+        self.counters: Counters = Counters()
         self._broker = broker
         self._subscribes = subscribes
         self._node: Node | None = None

@@ -32,6 +32,7 @@ class Ledger(Generic[S]):
         self._gave_up: dict[str, set[S]] = {}  # topic not live → sockets that are told in any case
         self._left: dict[S, set[str]] = {}  # topics lost that a socket left meanwhile
         self._owed: dict[S, set[str]] = {}
+        self._words: set[S] = set()  # of those owed, who is told though no topic of theirs remains
 
     def lose(self, topics: Iterable[str], *, was_ready: bool) -> None:
         """A session ended, in which these were live."""
@@ -95,6 +96,7 @@ class Ledger(Generic[S]):
     def forget(self, socket: S) -> None:
         """A socket has gone; its topics were left before."""
         self._owed.pop(socket, None)
+        self._words.discard(socket)
         self._left.pop(socket, None)
 
     def back(self, topic: str, members: Iterable[S]) -> None:
@@ -119,6 +121,7 @@ class Ledger(Generic[S]):
             self._everybody = self._everybody and always
             for socket in sockets:
                 self._owed.setdefault(socket, set())
+                self._words.add(socket)
 
     def gap(self, topic: str, members: Iterable[S]) -> None:
         """Messages of a live topic were lost."""
@@ -135,13 +138,16 @@ class Ledger(Generic[S]):
         """How many sockets are owed a word."""
         return len(self._owed)
 
-    def pop(self) -> tuple[S, list[str]]:
-        """A socket to tell now, with its topics, some of which it may have left by now.
+    def pop(self) -> tuple[S, list[str], bool]:
+        """A socket to tell now; its topics, some of which it may have left by now; and whether to tell it
+        though it has left all of them.
 
         Only while :attr:`is_due`.
         """
         socket, topics = self._owed.popitem()
-        return socket, sorted(topics)
+        is_word = socket in self._words
+        self._words.discard(socket)
+        return socket, sorted(topics), is_word
 
     def rest(self) -> None:
         """Called when all are told: who left in an outage that is over, and comes back, comes anew."""

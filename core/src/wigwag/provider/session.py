@@ -15,7 +15,7 @@ from wigwag.provider.outbox import Lane, Outbox
 from wigwag.provider.settings import ProviderSettings
 from wigwag.provider.signal import Signal
 
-logger = logging.getLogger("wigwag.provider")
+logger: logging.Logger = logging.getLogger("wigwag.provider")
 
 _PROBE_TICKS = 10
 
@@ -62,8 +62,8 @@ class Session:
         self._sent = 0
         self._echoed = 0
         self._echo = Signal()
-        self.is_ready = False
-        self.is_proved = False
+        self.is_ready: bool = False
+        self.is_proved: bool = False
         #: How long the last probe took, in seconds.
         self.probe_s: float | None = None
         self.max_payload_bytes: int | None = None

@@ -17,9 +17,9 @@ class Wait:
     __slots__ = ("callers", "error", "settled")
 
     def __init__(self) -> None:
-        self.settled = anyio.Event()
+        self.settled: anyio.Event = anyio.Event()
         self.error: SubscribeError | None = None
-        self.callers = 0
+        self.callers: int = 0
 
 
 class Waits(Generic[S]):

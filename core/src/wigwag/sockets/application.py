@@ -38,20 +38,20 @@ class Application:
         for name, count in _ARITY.items():
             if handlers[name] is not None:
                 arity(handlers[name], f"{name}=", (count,))
-        self.on_open = handlers["open"]
-        self.on_message = handlers["message"]
-        self.on_close = handlers["close"]
-        self.on_ping = handlers["ping"]
-        self.on_pong = handlers["pong"]
-        self.on_drain = handlers["drain"]
+        self.on_open: Handler | None = handlers["open"]
+        self.on_message: Handler | None = handlers["message"]
+        self.on_close: Handler | None = handlers["close"]
+        self.on_ping: Handler | None = handlers["ping"]
+        self.on_pong: Handler | None = handlers["pong"]
+        self.on_drain: Handler | None = handlers["drain"]
         self._routers = list(routers)
-        self.connection_guards = [
+        self.connection_guards: list[Guard] = [
             *connection_guards,
             *(guard for router in routers for guard in router.connection_guards),
         ]
-        self.guards = [MessageGuard(guard) for guard in guards]
+        self.guards: list[MessageGuard] = [MessageGuard(guard) for guard in guards]
         self.limits = limits
-        self.counters = Counters()
+        self.counters: Counters = Counters()
         self.sessions: set[Session] = set()
         self._ended: anyio.Event | None = None
         self._user_id = user_id

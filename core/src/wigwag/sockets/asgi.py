@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -16,13 +17,16 @@ from wigwag.provider.signal import Signal
 from wigwag.sockets.connection import Connection
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.session import Session
+from wigwag.wire.client import GOING_AWAY
 
-logger = logging.getLogger("wigwag.sockets")
+logger: logging.Logger = logging.getLogger("wigwag.sockets")
 
 #: What is reported when a connection ends without a close frame (RFC 6455, section 7.1.5).
 _ABNORMAL = 1006
 #: How long the server has to take a close frame after all else has failed.
 _LAST_WORD_S = 1.0
+#: What ``send`` raises when there is nobody to send to.
+_GONE = (WebSocketDisconnect, RuntimeError, OSError)
 
 
 class AsgiConnection(Connection):
@@ -44,14 +48,21 @@ class AsgiConnection(Connection):
         self._sending = anyio.CancelScope()
         self._receiving = anyio.CancelScope()
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._is_reading = True
+        self._is_over = False  # the peer has gone, or was told goodbye
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """See :class:`Connection`."""
         if self._tasks is not None:
             self._tasks.start_soon(work)
 
+    def pause_reading(self) -> None:
+        """See :class:`Connection`."""
+        self._is_reading = False
+
     def resume_reading(self) -> None:
         """See :class:`Connection`."""
+        self._is_reading = True
         self._room.set()
 
     def _flush(self) -> None:
@@ -62,32 +73,34 @@ class AsgiConnection(Connection):
         self._wake.set()
 
     def _abort(self, code: int, reason: str) -> None:
-        self._closing = (code, reason)
+        self._end_as(code, reason)
         self._sending.cancel()
 
     async def run(self, session: Session) -> None:
         """Serve the socket until it is closed, by either side; then wind it up.
 
-        Cancelled, it winds up first: the ``close`` handler runs, within its limit.
+        Cancelled, as by a server that stops, it tells the client so with 1012, and winds up too: the
+        ``close`` handler runs, within its limit.
         """
-        code, reason = _ABNORMAL, ""
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 tasks.start_soon(self._write, session)
                 session.begin()
+                ended = _ABNORMAL, ""
                 with self._receiving:
-                    code, reason = await self._read(session)
-                if self._closing is not None:
-                    code, reason = self._closing
-                self._closing = self._closing or (code, reason)
+                    ended = await self._read(session)
+                    self._is_over = True
                 session.gone()
+                self._end_as(*(self._closing or ended))
                 await session.settle()
                 tasks.cancel_scope.cancel()
         finally:
-            self._closing = self._closing or (code, reason)
+            code, reason = self._closing or (GOING_AWAY, "going away")
+            self._end_as(code, reason)
             self._tasks = None
-            with anyio.CancelScope(shield=True):  # bounded: the close handler has its limit
+            with anyio.CancelScope(shield=True):  # bounded: the last word and the close handler have limits
+                await self._say_goodbye()
                 await session.wind_up(code, reason)
 
     async def _read(self, session: Session) -> tuple[int, str]:
@@ -101,14 +114,14 @@ class AsgiConnection(Connection):
                 return event.get("code") or _ABNORMAL, event.get("reason") or ""
             text = event.get("text")
             session.received(event["bytes"] if text is None else text)
-            while session.is_full and self._closing is None:
+            while not self._is_reading and self._closing is None:
                 await self._room.wait()
 
     async def _write(self, session: Session) -> None:
         try:
             with self._sending:
                 while True:
-                    frame = self._queue.pop()
+                    frame = self._next()
                     if frame is not None:
                         await self._send(frame)
                     elif self._closing is not None:
@@ -118,9 +131,12 @@ class AsgiConnection(Connection):
                     else:
                         await self._wake.wait()
             await self._say_goodbye()
-        except (WebSocketDisconnect, RuntimeError, OSError):
+        except Exception as exc:
             # The client has gone, or the server closes: the reader learns it from the server, with the
             # code, unless it waits for a handler.
+            if not isinstance(exc, _GONE):
+                logger.exception("the server failed to send for socket %s", session.id)
+            self._is_over = True
             self._queue.clear()
             if self._closing is None:
                 await anyio.sleep(self._limits.close_timeout_s)
@@ -133,8 +149,12 @@ class AsgiConnection(Connection):
             await self._websocket.send({"type": "websocket.send", "bytes": frame.payload})
 
     async def _say_goodbye(self) -> None:
-        code, reason = self._closing or (1000, "")
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORD_S):
+        if self._is_over or self._closing is None:
+            return
+        self._is_over = True
+        code, reason = self._closing
+        # Whatever the server makes of it, the socket is wound up.
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORD_S), suppress(Exception):
             await self._websocket.send(
                 {"type": "websocket.close", "code": code, "reason": fit_reason(reason)}
             )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from wigwag.frames import Frame
 from wigwag.provider.counters import Counters
+from wigwag.provider.signal import Signal
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.queue import SendQueue
 from wigwag.wire.client import OVERLOADED
@@ -38,7 +39,7 @@ class Listener(Protocol):
 
 
 class Connection(ABC):
-    """One WebSocket, accepted.  Nothing here waits, and nothing raises."""
+    """One WebSocket, accepted.  Nothing here raises, and only :meth:`has_room` waits."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Connection(ABC):
         self._counters = counters
         self._queue = SendQueue(limits)
         self._closing: tuple[int, str] | None = None
+        self._relief: Signal | None = None
 
     @property
     def is_closing(self) -> bool:
@@ -90,12 +92,40 @@ class Connection(ABC):
     def close(self, code: int, reason: str = "") -> None:
         """Close it, after what was written before, within the limit of ``close_timeout_s``."""
         if self._closing is None:
-            self._closing = (code, reason)
+            self._end_as(code, reason)
             self._finish()
+
+    async def has_room(self) -> None:
+        """Return when less than half of what may wait to be sent does, or it closes.
+
+        Who answers a client waits for it first: a client that asks faster than it reads is then answered
+        as fast as it reads, where its own replies would have closed it as too slow.
+        """
+        while self._queue.is_backed_up and self._closing is None:
+            if self._relief is None:
+                self._relief = Signal()
+            await self._relief.wait()
+
+    def _next(self) -> Frame | None:
+        """The next frame to send."""
+        frame = self._queue.pop()
+        if self._relief is not None and not self._queue.is_backed_up:
+            self._relief.set()
+        return frame
+
+    def _end_as(self, code: int, reason: str) -> None:
+        """Note how it ends; nobody need wait for room any more."""
+        self._closing = (code, reason)
+        if self._relief is not None:
+            self._relief.set()
 
     @abstractmethod
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a session's work for as long as the connection lives."""
+
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """The session has no room for more messages."""
 
     @abstractmethod
     def resume_reading(self) -> None:

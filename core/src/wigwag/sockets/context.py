@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Set
-from typing import TYPE_CHECKING, Generic, cast
+from collections.abc import Collection, Iterable, Iterator, Set
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from starlette.datastructures import State
 from typing_extensions import TypeVar
@@ -38,6 +38,10 @@ class Topics(Set[str]):
 
     def __len__(self) -> int:
         return len(self._now())
+
+    @classmethod
+    def _from_iterable(cls, it: Iterable[Any]) -> Set[Any]:
+        return frozenset(it)  # what &, |, - and ^ make is no view
 
     def _now(self) -> Collection[str]:
         return self._session.provider.topics_of(self._session.id)

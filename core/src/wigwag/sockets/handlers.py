@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
@@ -59,10 +60,10 @@ class Route:
     def __init__(
         self, name: str, handler: Handler, guards: list[MessageGuard], schema: Schema[Any] | None
     ) -> None:
-        self.name = name
-        self.handler = handler
-        self.guards = guards
-        self.schema = schema
+        self.name: str = name
+        self.handler: Handler = handler
+        self.guards: list[MessageGuard] = guards
+        self.schema: Schema[Any] | None = schema
 
 
 def arity(function: Any, what: str, allowed: tuple[int, ...]) -> int:
@@ -74,15 +75,16 @@ def arity(function: Any, what: str, allowed: tuple[int, ...]) -> int:
     if not callable(function):
         raise TypeError(f"{what} must be callable, not {function!r}")
     try:
-        signature = inspect.signature(function)
+        signature = _signature(function)
     except (TypeError, ValueError):  # a builtin without a signature
         return allowed[0]
     parameters = signature.parameters.values()
+    needs_keyword = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
     required = sum(p.kind in _POSITIONAL and p.default is p.empty for p in parameters)
     most = sum(p.kind in _POSITIONAL for p in parameters)
     unbounded = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     for count in sorted(allowed, reverse=True):
-        if required <= count and (count <= most or unbounded):
+        if required <= count and (count <= most or unbounded) and not needs_keyword:
             return count
     counts = " or ".join(str(count) for count in allowed)
     raise TypeError(f"{what} takes {counts} arguments, but {_name(function)} takes {signature}")
@@ -104,48 +106,57 @@ def data_schema(function: Handler, given: Any, depth: int) -> Schema[Any] | None
     type_ = given if given is not None else _annotation(function, sys._getframe(depth + 1))
     try:
         return schema_of(type_)
-    except TypeError as exc:
+    except (TypeError, NameError) as exc:  # NameError: a field's annotation, seen from its module alone
         raise TypeError(f"the data of {_name(function)}, {type_!r}, can't be validated: {exc}") from exc
 
 
 def _annotation(function: Handler, frame: FrameType | None) -> Any:
     """The annotation of the second parameter, and of no other: one that is there for type checkers only
     (under ``TYPE_CHECKING``) does no harm elsewhere."""
-    plain = inspect.unwrap(getattr(function, "func", function))
-    if not inspect.isroutine(plain):
-        plain = plain.__call__
-    parameters = [p for p in _parameters(plain) if p.kind in _POSITIONAL]
-    parameter = parameters[1 + inspect.ismethod(plain)] if len(parameters) > 1 else None
+    parameters = [p for p in _signature(function).parameters.values() if p.kind in _POSITIONAL]
+    annotation = parameters[1].annotation if len(parameters) > 1 else inspect.Parameter.empty
     advice = f"annotate the second parameter of {_name(function)}, or give data=… to on()"
-    if parameter is None or parameter.annotation is inspect.Parameter.empty:
+    if annotation is inspect.Parameter.empty:
         raise TypeError(f"what is the data of this handler? {advice}")
-    annotation = parameter.annotation
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
     if text is None:
         return annotation
-    names = dict(getattr(inspect.unwrap(plain), "__globals__", {}))
+    module = getattr(_written(function), "__globals__", {})
+    names = dict(module)
     frames = []
     while frame is not None:
         frames.append(frame)
         frame = frame.f_back
     for outer in reversed(frames):
-        if outer.f_globals is getattr(plain, "__globals__", None):
+        if outer.f_globals is module:
             names.update(outer.f_locals)
     try:
-        return eval(text, names)  # the application's own source, as typing.get_type_hints does
+        value = eval(text, names)  # the application's own source, as typing.get_type_hints does
+        return eval(value, names) if isinstance(value, str) else value  # "Quoted" is a string twice
     except Exception as exc:
         raise TypeError(f"{text!r} can't be seen from where it is registered ({exc}): {advice}") from exc
 
 
-def _parameters(function: Any) -> list[inspect.Parameter]:
-    function = getattr(function, "__func__", function)
-    if sys.version_info >= (3, 14):
+def _written(function: Any) -> Any:
+    """The function whose source holds the annotations that :func:`_signature` shows."""
+    while True:
+        inner = inspect.unwrap(function)
+        if isinstance(inner, functools.partial):
+            inner = inner.func
+        elif not inspect.isroutine(inner):
+            inner = inner.__call__
+        if inner is function:
+            return inner
+        function = inner
+
+
+def _signature(function: Any) -> inspect.Signature:
+    """As it is called: what a partial has filled in, or a method's self, is not in it."""
+    if sys.version_info >= (3, 14):  # where annotations are evaluated when they are asked for
         import annotationlib
 
-        signature = inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
-    else:
-        signature = inspect.signature(function)
-    return list(signature.parameters.values())
+        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
+    return inspect.signature(function)
 
 
 def _name(function: Any) -> str:

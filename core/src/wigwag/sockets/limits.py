@@ -53,7 +53,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, int | float) and not value > 0:
+            if name == "slow" or (value is None and name in ("messages_per_s", "messages_burst")):
+                continue
+            if not isinstance(value, int | float) or not value > 0:
                 raise ValueError(f"Limits.{name} must be greater than 0, not {value!r}")
         if self.slow not in ("close", "drop", "latest"):
             raise ValueError(f"Limits.slow is 'close', 'drop' or 'latest', not {self.slow!r}")

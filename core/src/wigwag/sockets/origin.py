@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def check_origins(origins: Sequence[str]) -> tuple[str, ...]:
@@ -20,34 +20,45 @@ def check_origins(origins: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: one is neither ``scheme://host[:port]`` nor ``*``.
     """
-    checked = []
-    for origin in origins:
-        parts = urlsplit(origin)
-        if origin != "*" and (not parts.netloc or parts.path.strip("/") or parts.query):
-            raise ValueError(
-                f"{origin!r} is no origin: use scheme://host[:port], as https://app.example.com, or *"
-            )
-        checked.append(origin.rstrip("/").lower())
-    return tuple(checked)
+    if isinstance(origins, str):
+        raise ValueError(f"origins are a list: [{origins!r}]")
+    return tuple(origin if origin == "*" else _normal(origin) for origin in origins)
 
 
 def is_allowed(connection: HTTPConnection, origins: Sequence[str]) -> bool:
     """Whether the page that asks may connect: one of the same host, or of these origins."""
     origin = connection.headers.get("origin")
-    if origin is None or "*" in origins or origin.lower() in origins:
+    if origin is None or "*" in origins:
         return True
-    parts = urlsplit(origin)
     try:
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
+        return _normal(origin) in origins or _is_same_host(origin, connection.headers.get("host", ""))
+    except ValueError:  # "null", of a sandboxed page, or no browser's
         return False
-    host = connection.headers.get("host", "")
+
+
+def _normal(origin: str) -> str:
+    """Lower case, no slash at the end, no port that goes without saying.  Raises ValueError."""
+    parts = urlsplit(origin)
+    host, port = parts.hostname, parts.port
+    if not (parts.scheme and host) or "*" in host or "@" in parts.netloc:
+        raise _no_origin(origin)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise _no_origin(origin)
+    if ":" in host:
+        host = f"[{host}]"
+    is_implied = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{host}" if is_implied else f"{parts.scheme}://{host}:{port}"
+
+
+def _no_origin(origin: str) -> ValueError:
+    return ValueError(f"{origin!r} is no origin: use scheme://host[:port], as https://app.example.com, or *")
+
+
+def _is_same_host(origin: str, host: str) -> bool:
+    page, ours = urlsplit(origin), urlsplit(f"//{host}")
+    default = _DEFAULT_PORTS.get(page.scheme)
+    if default is None or page.hostname != ours.hostname:
+        return False
+    port = page.port or default
     # Behind a proxy that ends TLS the scheme is not ours to know: either default port is the same.
-    same = {f"{parts.hostname}:{port}"}
-    if port in (80, 443):
-        same.add(f"{parts.hostname}")
-    return _bare(host) in same
-
-
-def _bare(host: str) -> str:
-    return host.lower().replace("[", "").replace("]", "")
+    return port == ours.port or (ours.port is None and port in _DEFAULT_PORTS.values())

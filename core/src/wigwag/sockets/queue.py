@@ -59,6 +59,12 @@ class SendQueue:
         """Whether the limit was reached, and not all that waited has been taken since."""
         return self._full
 
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether at least half of what may wait does."""
+        limits = self._limits
+        return 2 * len(self) >= limits.send_messages or 2 * self.bytes >= limits.send_bytes
+
     def push(self, frame: Frame) -> tuple[bool, int]:
         """Queue a frame.
 

@@ -50,9 +50,11 @@ class MessageRegistry(SocketRouter[U], Generic[U]):
         Raises:
             TypeError: the class has no name of its own, or is handled already.
         """
-        name = message.__dict__.get("__message_name__")
-        if name is None or not isinstance(message, type(ServerMessage)):
-            raise TypeError(f'{message!r} is no message: class …(ServerMessage, name="…")')
+        given: Any = message  # whatever the type checker has let pass
+        is_message = isinstance(given, type) and issubclass(given, ServerMessage)
+        name = message.__dict__.get("__message_name__") if is_message else None
+        if name is None:
+            raise TypeError(f'{message!r} is no message of clients: class …(ServerMessage, name="…")')
         arity(handler, "a handler", (2,))
         route_guards = [*self._guards, *(MessageGuard(guard) for guard in guards or ())]
         self._add(Route(name, handler, route_guards, schema_of(message)))

@@ -44,7 +44,7 @@ class SocketRouter(Generic[U]):
         """
         for guard in connection_guards or ():
             arity(guard, "a connection guard", (1,))
-        self.connection_guards = list(connection_guards or ())
+        self.connection_guards: list[Guard] = list(connection_guards or ())
         self._guards = [MessageGuard(guard) for guard in guards or ()]
         self._routes: dict[str, Route] = {}
         self._used = False

@@ -7,6 +7,7 @@ are answered beside it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable
@@ -27,7 +28,7 @@ from wigwag.errors import (
 from wigwag.frames import Frame
 from wigwag.schema import encode_json
 from wigwag.sockets.context import SocketContext
-from wigwag.sockets.handlers import Route, call
+from wigwag.sockets.handlers import Handler, Route, call
 from wigwag.sockets.limits import TOO_MANY_MESSAGES, TokenBucket
 from wigwag.wire.client import (
     FORBIDDEN,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from wigwag.sockets.application import Application
     from wigwag.sockets.connection import Connection
 
-logger = logging.getLogger("wigwag.sockets")
+logger: logging.Logger = logging.getLogger("wigwag.sockets")
 
 #: What could not be done since the broker could not be reached in time; not the application's fault.
 UNAVAILABLE = "Unavailable"
@@ -85,11 +86,11 @@ class Session:
 
     def __init__(self, app: Application, provider: WebSocketProvider, user: Any) -> None:
         """Raises NotRunning."""
-        self.app = app
-        self.provider = provider
-        self.id = provider.new_socket_id()
-        self.user = user
-        self.user_id = app.user_id(user)
+        self.app: Application = app
+        self.provider: WebSocketProvider = provider
+        self.id: str = provider.new_socket_id()
+        self.user: Any = user
+        self.user_id: str | None = app.user_id(user)
         self.ctx: SocketContext[Any, Any] = SocketContext(self)
         self._admitted = False
         self._gone = False
@@ -145,11 +146,13 @@ class Session:
                 self.connection.pong()
             return
         self._inbox.append((message, allowed))
+        if self.is_full:
+            self.connection.pause_reading()
         self._spawn_work()
 
     @property
     def is_full(self) -> bool:
-        """Whether no more messages are to be read until ``connection.resume_reading`` is called."""
+        """Whether the connection was asked to read no more, until it is asked to resume."""
         return len(self._inbox) >= self.app.limits.inbox_messages
 
     def pinged(self, data: bytes) -> None:
@@ -169,12 +172,15 @@ class Session:
             self.connection.spawn(lambda: self._call_safely(handler, *args))
 
     def gone(self) -> None:
-        """The connection is over.  What came before is still handled; nothing more is written."""
+        """The connection is over; nothing more is written.  What came before is still handled, unless it
+        was we who closed: then no handler begins.  Called before the connection notes the peer's close."""
+        if self.connection.is_closing:
+            self._inbox.clear()
         self._gone = True
 
     async def settle(self) -> None:
-        """Return when the handlers are done with what came, at the latest after the limit; then the one
-        that runs is cancelled."""
+        """Return when the handlers are done with what came.  After the limit the one that runs is
+        cancelled, and has as long again to clean up."""
         if not self._working:
             return
         self._idle = anyio.Event()
@@ -188,6 +194,8 @@ class Session:
         )
         if self._scope is not None:
             self._scope.cancel()
+        with anyio.move_on_after(self.app.limits.close_timeout_s):
+            await self._idle.wait()
 
     async def wind_up(self, code: int, reason: str) -> None:
         """Run the ``close`` handler, if ``open`` was run, and forget the socket."""
@@ -217,6 +225,11 @@ class Session:
             with anyio.CancelScope() as self._scope:
                 if self._admitted or await self._admit():
                     await self._handle_inbox()
+        except anyio.get_cancelled_exc_class():
+            if _is_being_cancelled():
+                raise
+            logger.exception("a handler of socket %s was cancelled by something else than us", self.id)
+            self.connection.close(1011, "internal error")
         except Exception:  # a defect of ours: the application's are caught where they are called
             logger.exception("socket %s failed", self.id)
             self.connection.close(1011, "internal error")
@@ -231,8 +244,7 @@ class Session:
         for guard in self.app.connection_guards:
             if not await self._passes(guard):
                 self.connection.close(REFUSED, "refused")
-                return False
-            if self._gone:
+            if self._gone or self.connection.is_closing:
                 return False
         if self._gone or self.connection.is_closing:
             return False
@@ -261,7 +273,8 @@ class Session:
 
     async def _handle_inbox(self) -> None:
         inbox = self._inbox
-        while inbox:
+        while inbox and (self._gone or not self.connection.is_closing):
+            await self.connection.has_room()
             was_full = self.is_full
             message, allowed = inbox.popleft()
             if was_full and not self.is_full:
@@ -270,8 +283,9 @@ class Session:
 
     async def _handle(self, message: str | bytes, allowed: bool) -> None:
         app = self.app
-        if not app.routes and allowed:
-            await self._handle_raw(message)
+        raw = app.on_message
+        if raw is not None and allowed and not app.routes:
+            await self._handle_raw(raw, message)
             return
         try:
             if isinstance(message, bytes):
@@ -280,8 +294,8 @@ class Session:
         except MalformedMessage as exc:
             if not allowed:
                 self._error(exc.type, exc.correlation_id, TOO_MANY_MESSAGES)
-            elif app.on_message is not None:
-                await self._handle_raw(message)
+            elif raw is not None:
+                await self._handle_raw(raw, message)
             else:
                 details = [{"path": "$", "message": exc.why}]
                 self._error(exc.type, exc.correlation_id, INVALID_MESSAGE, details)
@@ -292,8 +306,8 @@ class Session:
         route = app.routes.get(incoming.type)
         if route is not None:
             await self._handle_routed(route, incoming)
-        elif app.on_message is not None:
-            await self._handle_raw(message)
+        elif raw is not None:
+            await self._handle_raw(raw, message)
         else:
             self._error(incoming.type, incoming.correlation_id, UNKNOWN_TYPE)
 
@@ -322,13 +336,9 @@ class Session:
         except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
             self._failed(exc, incoming.type, id_)
 
-    async def _handle_raw(self, message: str | bytes) -> None:
-        app = self.app
-        if app.on_message is None:
-            self._error(None, None, UNKNOWN_TYPE)
-            return
+    async def _handle_raw(self, handler: Handler, message: str | bytes) -> None:
         try:
-            await call(app.on_message, self.ctx, message)
+            await call(handler, self.ctx, message)
         except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
             self._failed(exc, None, None)
 
@@ -374,16 +384,30 @@ class Session:
             self.connection.close(REFUSED, what.lower())
 
 
+def _is_being_cancelled() -> bool:
+    """Whether this task is to end.  On asyncio, awaiting a task that somebody cancelled raises the same."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # trio
+        return True
+    return task is None or task.cancelling() > 0
+
+
 def _is_larger(message: str | bytes, limit: int) -> bool:
     """Whether it is larger than the limit in bytes; a text is encoded only where that decides."""
     size = len(message)
     if size > limit:
         return True
-    return isinstance(message, str) and 4 * size > limit and len(message.encode()) > limit
+    if isinstance(message, bytes) or 4 * size <= limit:
+        return False
+    return len(message.encode("utf-8", "surrogatepass")) > limit
 
 
 def _code_label(code: int) -> str:
-    return str(code) if code < 3000 else "application"
+    """A few labels, whatever codes a client makes up."""
+    if 1000 <= code <= 1015:
+        return str(code)
+    return "application" if 3000 <= code <= 4999 else "other"
 
 
 def _name(handler: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Generic, Self
 
@@ -12,14 +12,15 @@ import anyio
 from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from typing_extensions import TypeVar
 
 from wigwag.emitter import Emitter
-from wigwag.errors import NotRunning
+from wigwag.errors import NotRunning, SettingsError
 from wigwag.factory import create_provider, load_core_settings
+from wigwag.frames import fit_reason
 from wigwag.interfaces import WebSocketProvider
 from wigwag.provider.provider import Provider, check_close_code
 from wigwag.sockets.application import Application
@@ -30,10 +31,10 @@ from wigwag.sockets.limits import Limits
 from wigwag.sockets.origin import check_origins, is_allowed
 from wigwag.sockets.router import SocketRouter
 from wigwag.sockets.session import Session
-from wigwag.sockets.transport import EXTENSION, TransportConnection
+from wigwag.sockets.transport import EXTENSION, Spawn, Transport, TransportConnection
 from wigwag.wire.client import GOING_AWAY, OVERLOADED, REFUSED
 
-logger = logging.getLogger("wigwag.sockets")
+logger: logging.Logger = logging.getLogger("wigwag.sockets")
 
 V = TypeVar("V", default=None)
 E = TypeVar("E", bound=Emitter, default=Emitter)
@@ -48,11 +49,18 @@ class SocketState(State, Generic[E]):
     emitter: E
 
 
-class _Unstarted:
-    """Stands for the provider until there is one."""
+class _Later:
+    """Stands for the provider that these Sockets will have, and passes on to it once it is there."""
+
+    def __init__(self, sockets: Sockets[Any, Any]) -> None:
+        self._sockets = sockets
 
     def __getattr__(self, name: str) -> Any:
-        async def refuse(*args: Any, **kwargs: Any) -> None:
+        provider = self._sockets._provider
+        if provider is not None:
+            return getattr(provider, name)
+
+        def refuse(*args: Any, **kwargs: Any) -> None:
             what = f"can't {name} to {args[0]!r}" if name == "publish" else f"can't {name}"
             if name == "emit":
                 what = f"can't publish to {args[1]!r}"
@@ -148,7 +156,7 @@ class Sockets(Generic[V, E]):
             limits=limits or Limits(),
         )
         cls: Any = emitter or Emitter
-        self._emitter: E = cls(provider or _Unstarted())
+        self._emitter: E = cls(_Later(self) if provider is None else provider)
         self._app.emitter = self._emitter
         self._entered = 0
 
@@ -178,20 +186,24 @@ class Sockets(Generic[V, E]):
     # Lifecycle
 
     async def __aenter__(self) -> Self:
-        """Start, with the provider, unless started.  Raises SettingsError."""
+        """Start, with the provider, unless started.
+
+        Raises:
+            SettingsError: in the environment.
+            TypeError: two routers handle messages of one type.
+        """
         self._entered += 1
         if self._entered > 1:
             return self
         try:
-            provider = self._provider = self._given or create_provider()
-            if self._origins is None:
-                self._origins = check_origins(load_core_settings().allowed_origins)
+            self._app.routes  # noqa: B018 - raises where two routers handle one type
+            provider = self._provider = create_provider() if self._given is None else self._given
+            self._allowed_origins()
             await provider.__aenter__()
         except BaseException:
             self._entered -= 1
             self._provider = self._given
             raise
-        self._emitter._provider = provider
         if isinstance(provider, Provider):
             self._app.counters = provider.counters
         return self
@@ -228,7 +240,7 @@ class Sockets(Generic[V, E]):
 
     async def _endpoint(self, websocket: WebSocket) -> None:
         self._require_running()
-        if not is_allowed(websocket, self._origins or ()):
+        if not is_allowed(websocket, self._allowed_origins()):
             self._app.counters.refused["origin"] += 1
             logger.warning(
                 "a page of %r may not connect to %r: name its origin in WIGWAG_ALLOWED_ORIGINS, or in "
@@ -246,7 +258,7 @@ class Sockets(Generic[V, E]):
                 if scope.cancelled_caught:
                     self._app.counters.refused["upgrade timeout"] += 1
                     logger.warning("the upgrade hook took longer than its limit: closed with 1013")
-                    await self.refuse(websocket, OVERLOADED, "try again later")
+                    await self._accept_and_close(websocket, OVERLOADED, "try again later")
                     return
             except HTTPException as exc:
                 self._app.counters.refused["upgrade"] += 1
@@ -256,6 +268,11 @@ class Sockets(Generic[V, E]):
                 logger.exception("the upgrade hook failed: the socket is refused")
             if user is None:
                 await self.refuse(websocket)
+                return
+            try:
+                self._require_running()
+            except NotRunning:  # stopped while the hook ran
+                await self._accept_and_close(websocket, GOING_AWAY, "going away")
                 return
         await self.serve(websocket, user)
 
@@ -272,28 +289,33 @@ class Sockets(Generic[V, E]):
         app = self._app
         session = Session(app, provider, user)
         subprotocol = self._choose_subprotocol(websocket)
-        if websocket.application_state is WebSocketState.CONNECTING:
-            await websocket.accept(subprotocol)
-        app.sessions.add(session)
-        extension = websocket.scope.get("extensions", {}).get(EXTENSION)
-        if extension is not None:
-            client = websocket.client
-            connection = session.connection = extension.take_over(
-                session,
-                lambda transport, spawn: TransportConnection(
-                    transport,
-                    spawn,
-                    session,
-                    app.limits,
-                    app.counters,
-                    client=None if client is None else (client.host, client.port),
-                    subprotocol=subprotocol,
-                ),
-            )
-            session.begin()
+        if not await _accept(websocket, subprotocol):
             return
-        connection = session.connection = AsgiConnection(websocket, app.limits, app.counters, subprotocol)
-        await connection.run(session)
+        extension = (websocket.scope.get("extensions") or {}).get(EXTENSION)
+        if extension is None:
+            connection = AsgiConnection(websocket, app.limits, app.counters, subprotocol)
+            session.connection = connection
+            app.sessions.add(session)
+            await connection.run(session)
+            return
+        client = websocket.client
+
+        def make(transport: Transport, spawn: Spawn) -> TransportConnection:
+            # All is in place before the server can call the session.
+            session.connection = connection = TransportConnection(
+                transport,
+                spawn,
+                session,
+                app.limits,
+                app.counters,
+                client=None if client is None else (client.host, client.port),
+                subprotocol=subprotocol,
+            )
+            app.sessions.add(session)
+            return connection
+
+        extension.take_over(session, make)
+        session.begin()
 
     async def refuse(self, websocket: WebSocket, code: int = REFUSED, reason: str = "refused") -> None:
         """Accept the socket and close it at once: a browser's client then knows not to try again.
@@ -303,9 +325,21 @@ class Sockets(Generic[V, E]):
         """
         check_close_code(code)
         self._app.counters.refused["upgrade"] += 1
-        if websocket.application_state is WebSocketState.CONNECTING:
-            await websocket.accept(self._choose_subprotocol(websocket))
-        await websocket.close(code, reason)
+        await self._accept_and_close(websocket, code, reason)
+
+    async def _accept_and_close(self, websocket: WebSocket, code: int, reason: str) -> None:
+        if await _accept(websocket, self._choose_subprotocol(websocket)):
+            with suppress(WebSocketDisconnect, OSError):  # the client did not wait for it
+                await websocket.close(code, fit_reason(reason))
+
+    def _allowed_origins(self) -> tuple[str, ...]:
+        if self._origins is None:
+            try:
+                self._origins = check_origins(load_core_settings().allowed_origins)
+            except ValueError as exc:
+                variable = "WIGWAG_ALLOWED_ORIGINS"
+                raise SettingsError(f"{variable}: {exc}", variable=variable) from None
+        return self._origins
 
     def _choose_subprotocol(self, websocket: WebSocket) -> str | None:
         offered = websocket.scope.get("subprotocols") or ()
@@ -319,11 +353,26 @@ class Sockets(Generic[V, E]):
         return provider
 
 
+async def _accept(websocket: WebSocket, subprotocol: str | None) -> bool:
+    """Accept the handshake, unless it is; False where the client has gone meanwhile."""
+    if websocket.application_state is WebSocketState.CONNECTING:
+        try:
+            await websocket.accept(subprotocol)
+        except OSError:  # ASGI, "Disconnected Client - send exception"
+            return False
+    return True
+
+
 async def _deny(
-    websocket: WebSocket, status: int, detail: str, headers: dict[str, str] | None = None
+    websocket: WebSocket, status: int, detail: object, headers: dict[str, str] | None = None
 ) -> None:
     """A true HTTP refusal, where the server can send one; else its 403."""
-    if "websocket.http.response" in websocket.scope.get("extensions", {}):
-        await websocket.send_denial_response(PlainTextResponse(detail, status_code=status, headers=headers))
+    if "websocket.http.response" in (websocket.scope.get("extensions") or {}):
+        response: Response
+        if isinstance(detail, str):
+            response = PlainTextResponse(detail, status_code=status, headers=headers)
+        else:  # FastAPI's HTTPException takes any
+            response = JSONResponse({"detail": detail}, status_code=status, headers=headers)
+        await websocket.send_denial_response(response)
     else:
         await websocket.close()

@@ -66,6 +66,7 @@ class TransportConnection(Connection):
         self._spawn = spawn
         self._session = session
         self._paused = False
+        self._is_reading = True
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """See :class:`Connection`."""
@@ -78,9 +79,16 @@ class TransportConnection(Connection):
         else:
             self._transport.write(frame.encoded)
 
+    def pause_reading(self) -> None:
+        """See :class:`Connection`.  What the server has read already still comes."""
+        if self._closing is None and self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+
     def resume_reading(self) -> None:
         """See :class:`Connection`."""
-        if self._closing is None:
+        if self._closing is None and not self._is_reading:
+            self._is_reading = True
             self._transport.resume_reading()
 
     def pause_writing(self) -> None:
@@ -94,31 +102,31 @@ class TransportConnection(Connection):
 
     def _flush(self) -> None:
         while not self._paused:
-            frame = self._queue.pop()
+            frame = self._next()
             if frame is None:
                 break
             self._transport.write(frame.encoded)
-        if self._queue.was_drained():
+        if not self._paused and self._queue.was_drained():
             self._session.drained()
 
     def _finish(self) -> None:
         # What is queued is within the socket's limits, and the transport closes when it has sent it
         # all, or is aborted by the server's own close timeout.
-        while (frame := self._queue.pop()) is not None:
+        while (frame := self._next()) is not None:
             self._transport.write(frame.encoded)
         code, reason = self._closing or (1000, "")
         self._transport.write(encode_close(code, reason))
         self._transport.close()
 
     def _abort(self, code: int, reason: str) -> None:
-        self._closing = (code, reason)
+        self._end_as(code, reason)
         self._transport.abort()
 
     def lost(self, code: int, reason: str = "") -> None:
         """The connection is over; the code is the peer's, or ours where we closed it."""
-        self._closing = self._closing or (code, reason)
-        code, reason = self._closing
         self._session.gone()
+        code, reason = self._closing or (code, reason)
+        self._end_as(code, reason)
         self._spawn(lambda: self._wind_up(code, reason))
 
     async def _wind_up(self, code: int, reason: str) -> None:

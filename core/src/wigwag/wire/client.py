@@ -69,8 +69,8 @@ class Incoming:
     def __init__(
         self, type_: str, data: Raw | None, correlation_id: CorrelationId | None, text: str | bytes
     ) -> None:
-        self.type = type_
-        self.correlation_id = correlation_id
+        self.type: str = type_
+        self.correlation_id: CorrelationId | None = correlation_id
         self._data = data
         self._text = text
 
@@ -95,6 +95,8 @@ def parse(text: str | bytes) -> Incoming:
         MalformedMessage: not JSON, no object, no ``type``, nested beyond reason, or not UTF-8.
     """
     try:
+        if isinstance(text, bytes):  # msgspec passes over data that it need not decode yet
+            text.decode()
         head = _decode_head(text)
     except (ValueError, RecursionError) as exc:
         # ValueError: msgspec's own errors derive from it, and so does what bad UTF-8 raises.

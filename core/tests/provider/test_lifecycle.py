@@ -1,0 +1,401 @@
+"""Start and stop, in any order and from any task."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from clocks import settle
+from provider.world import World, pass_time
+from wigwag.broker import Inbox
+from wigwag.errors import NotConnected, NotLive, NotRunning
+from wigwag.provider import Provider, ProviderSettings
+from wigwag.provider.background import BackgroundTask
+from wigwag.provider.hosting import hosted
+from wigwag.testing import FakeBroker, FakeSocket
+
+pytestmark = pytest.mark.anyio
+
+
+def runs(broker: FakeBroker) -> tuple[int, int]:
+    return len(broker.called("run")), len(broker.called("close"))
+
+
+async def test_start_and_stop_are_idempotent(world: World) -> None:
+    node = world.make()
+    await node.provider.stop()  # without start
+    for _ in range(3):
+        await node.provider.start()
+    await settle()
+    assert node.provider.is_running
+    for _ in range(3):
+        await node.provider.stop()
+    assert not node.provider.is_running
+    assert runs(node.broker) == (1, 1)
+
+
+async def test_a_stopped_provider_starts_again_empty(world: World) -> None:
+    node, other = await world.node(), await world.node()
+    socket = await node.join("room")
+    await node.provider.stop()
+    assert socket.closes == [(1012, "going away")]
+    assert (node.provider.connection_count(), node.provider.topic_subscriber_count("room")) == (0, 0)
+    await node.provider.start()
+    await settle()
+    assert not node.provider.is_connected(socket.id)
+    assert "room" not in node.broker.topics
+    await other.provider.publish("room", "x")
+    assert socket.messages == []
+    again = await node.join("room")
+    await other.provider.publish("room", "y")
+    assert again.messages == ["y"]
+    assert again.id[:8] != socket.id[:8]
+
+
+async def test_a_socket_id_of_an_earlier_run_does_not_attach(world: World) -> None:
+    """It would be connected, and no direct message would find it."""
+    node, other = await world.node(), await world.node()
+    old = FakeSocket(node.provider.new_socket_id())
+    await node.provider.stop()
+    await node.provider.start()
+    for socket in (old, FakeSocket(other.provider.new_socket_id())):
+        with pytest.raises(NotRunning, match="of a run that is over"):
+            node.provider.attach(socket)
+    assert node.provider.connection_count() == 0
+
+
+async def test_stop_before_the_first_step_leaves_nothing_running(world: World) -> None:
+    node = world.make()
+    await node.provider.start()
+    await node.provider.stop()
+    await settle()
+    assert runs(node.broker) in ((0, 0), (1, 1))
+    assert not node.broker.is_up
+
+
+async def test_stop_from_another_task_than_start(world: World) -> None:
+    node = world.make()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(node.provider.start)
+        await settle()
+        socket = await node.join("room")
+        socket.on_close = lambda: node.provider.detach(socket.id)
+        tasks.start_soon(node.provider.stop)
+    assert not node.provider.is_running
+    assert runs(node.broker) == (1, 1)
+
+
+async def test_a_task_group_that_dies_around_start_does_not_take_the_provider_along(
+    world: World,
+) -> None:
+    node = world.make()
+    async with anyio.create_task_group() as tasks:
+        await node.provider.start()
+        tasks.cancel_scope.cancel()
+    await settle()
+    await node.join("room")
+    await node.provider.stop()
+
+
+async def test_two_stops_at_once_both_return_when_it_is_stopped(world: World) -> None:
+    node = await world.node(stop_timeout_s=1.0)
+    node.attach()  # never detaches: takes the whole limit
+    ended: list[float] = []
+
+    async def stop() -> None:
+        await node.provider.stop()
+        assert not node.provider.is_running
+        ended.append(anyio.current_time())
+
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(stop)
+    assert ended == [pytest.approx(began + 1.0)] * 3
+
+
+async def test_a_start_during_stop_waits_and_then_starts(world: World) -> None:
+    node = await world.node(stop_timeout_s=1.0)
+    node.attach()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(node.provider.stop)
+        await settle()
+        tasks.start_soon(node.provider.start)
+    await settle()
+    assert node.provider.is_running
+    assert runs(node.broker) == (2, 1)
+    await node.join("room")
+
+
+async def test_stop_waits_for_close_handlers_and_counts_reach_zero(world: World) -> None:
+    node = await world.node(stop_timeout_s=5.0)
+    sockets = [await node.join("room") for _ in range(3)]
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(node.provider.stop)
+        for socket in sockets:
+            await pass_time(1)
+            assert node.provider.is_running
+            await node.provider.publish("room", "a close handler's last word")
+            with pytest.raises(NotRunning):
+                node.provider.attach(FakeSocket(node.provider.new_socket_id()))
+            node.provider.detach(socket.id)
+    assert anyio.current_time() - began == pytest.approx(3)
+    assert node.provider.connection_count() == 0
+    assert [len(socket.messages) for socket in sockets] == [1, 2, 3]
+
+
+async def test_stop_has_its_limit_with_a_socket_that_never_goes(world: World) -> None:
+    node = await world.node(stop_timeout_s=1.0)
+    socket = await node.join("room")
+    began = anyio.current_time()
+    await node.provider.stop()
+    assert anyio.current_time() - began == pytest.approx(1.0)
+    assert node.provider.connection_count() == 0
+    node.provider.detach(socket.id)  # late, and no error
+
+
+async def test_stop_has_its_limit_with_a_broker_that_hangs_in_close(world: World) -> None:
+    class Hanging(FakeBroker):
+        async def close(self) -> None:
+            await super().close()
+            await anyio.sleep_forever()
+
+    node = await world.node(Hanging(world.network))
+    began = anyio.current_time()
+    await node.provider.stop()
+    assert anyio.current_time() - began == pytest.approx(2.0)
+
+
+async def test_a_broker_that_fails_in_close_is_logged_and_no_more(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(FakeBroker):
+        async def close(self) -> None:
+            await super().close()
+            raise OSError("bad descriptor")
+
+    node = await world.node(Failing(world.network))
+    node.broker.cut()
+    await pass_time(1)
+    assert node.broker.is_up
+    assert "failed to close its session" in caplog.text
+
+
+async def test_a_cancelled_stop_stops_all_the_same(world: World) -> None:
+    node = await world.node(stop_timeout_s=5.0)
+    node.attach()
+    with anyio.move_on_after(1):
+        await node.provider.stop()
+    assert not node.provider.is_running
+    assert runs(node.broker) == (1, 1)
+    await node.provider.start()
+
+
+async def test_stop_tells_those_who_wait(world: World) -> None:
+    node = await world.node(stop_timeout_s=1.0)
+    node.broker.subscribing.shut()
+    socket = node.attach()
+    async with anyio.create_task_group() as tasks:
+
+        async def subscribe() -> None:
+            with pytest.raises(NotConnected):
+                await node.provider.subscribe(socket.id, "room")
+
+        tasks.start_soon(subscribe)
+        await settle()
+        await node.provider.stop()
+    with pytest.raises(NotConnected, match="not running"):
+        await node.provider.subscribe(socket.id, "room")
+    await node.provider.unsubscribe(socket.id, "room")
+
+
+async def test_async_with_is_counted(world: World) -> None:
+    node = world.make()
+    async with node.provider as outer:
+        assert outer is node.provider
+        async with node.provider:
+            await settle()
+        assert node.provider.is_running
+        assert node.broker.is_up
+    assert not node.provider.is_running
+    assert runs(node.broker) == (1, 1)
+
+
+async def test_leaving_async_with_keeps_what_start_started(world: World) -> None:
+    node = world.make()
+    await node.provider.start()
+    async with node.provider:
+        pass
+    assert node.provider.is_running
+    await node.provider.stop()
+    async with node.provider:
+        await node.provider.start()
+    assert node.provider.is_running
+    await node.provider.stop()
+
+
+async def test_stop_within_async_with_stops_it(world: World) -> None:
+    node = world.make()
+    async with node.provider:
+        await node.provider.stop()
+        assert not node.provider.is_running
+    async with node.provider:
+        assert node.provider.is_running
+    assert not node.provider.is_running
+
+
+async def test_entering_that_is_cancelled_counts_nothing(world: World) -> None:
+    node = await world.node(stop_timeout_s=10.0)
+    node.attach()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(node.provider.stop)
+        await settle()
+        with anyio.move_on_after(1):
+            async with node.provider:
+                pytest.fail("it is stopping still")
+    async with node.provider:
+        pass
+    assert not node.provider.is_running
+
+
+async def test_async_with_stops_though_its_task_is_cancelled(world: World) -> None:
+    node = world.make()
+    with anyio.move_on_after(1):
+        async with node.provider:
+            await node.join("room")
+            await anyio.sleep_forever()
+    assert not node.provider.is_running
+    assert runs(node.broker) == (1, 1)
+
+
+async def test_run_is_for_task_groups(world: World) -> None:
+    node = world.make()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(node.provider.run)
+        assert node.provider.is_running
+        await node.join("room")
+        tasks.cancel_scope.cancel()
+    assert not node.provider.is_running
+
+
+async def test_nothing_is_needed_of_a_provider_that_does_not_run(world: World) -> None:
+    node = world.make()
+    with pytest.raises(NotRunning):
+        node.provider.new_socket_id()
+    assert node.provider.connection_count() == 0
+    assert node.provider.topic_subscriber_count("room") == 0
+    assert node.provider.node is None
+    id_ = "0123abcd-0000-4000-8000-000000000000"
+    assert not node.provider.is_connected(id_)
+    assert not node.provider.topics_of(id_)
+    node.provider.detach(id_)
+    for call in (
+        node.provider.disconnect(id_),
+        node.provider.disconnect_user("ann"),
+        node.provider.count_topic("room"),
+    ):
+        with pytest.raises(NotRunning):
+            await call
+
+
+async def test_a_host_learns_which_providers_run(world: World) -> None:
+    host: list[Provider] = []
+    token = hosted.set(host)
+    try:
+        node = world.make()
+        for _ in range(2):
+            async with node.provider:
+                pass
+        assert host == [node.provider]
+    finally:
+        hosted.reset(token)
+
+
+async def test_a_process_that_only_publishes_takes_no_sockets() -> None:
+    async with Provider(FakeBroker(), subscribes=False) as provider:
+        with pytest.raises(NotRunning, match="publish only"):
+            provider.attach(FakeSocket(provider.new_socket_id()))
+
+
+@pytest.mark.parametrize("fault", ["run returns", "never ready", "ready, then fails at once"])
+async def test_a_plugin_that_misbehaves_is_tried_again(world: World, fault: str) -> None:
+    class Misbehaving(FakeBroker):
+        good = False
+
+        async def run(self, inbox: Inbox) -> None:
+            if self.good:
+                await super().run(inbox)
+            self.calls.append(("run", ()))
+            self._to_close = True
+            if fault == "never ready":
+                await anyio.sleep_forever()
+            if fault == "ready, then fails at once":
+                inbox.ready()
+                inbox.ready()
+                raise OSError("reset by peer")
+
+    broker = Misbehaving(world.network)
+    node = await world.node(broker, session_timeout_s=1.0)
+    socket = node.attach()
+    await pass_time(20)
+    count = len(broker.called("run"))
+    assert 4 < count < 60
+    with pytest.raises(NotLive, match="the broker link is down"):
+        await node.provider.subscribe(socket.id, "room")
+    broker.good = True
+    await pass_time(7)
+    await node.provider.subscribe(socket.id, "lobby")
+    assert broker.is_up
+
+
+async def test_a_defect_of_ours_is_logged_and_stop_works(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await world.node()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(node.provider.node, "_lost", fail)
+    node.broker.cut()
+    await settle()
+    assert "it needs to be restarted" in caplog.text
+    await node.provider.stop()
+    assert not node.provider.is_running
+
+
+async def test_a_background_task_runs_and_stops_and_keeps_its_error() -> None:
+    steps: list[str] = []
+
+    async def work() -> None:
+        steps.append("began")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            steps.append("ended")
+
+    async def fail() -> None:
+        raise RuntimeError("its own")
+
+    task = BackgroundTask(work)
+    task.start()
+    assert steps == []  # takes its first step later
+    await settle()
+    await task.stop()
+    await task.stop()
+    assert steps == ["began", "ended"]
+    early = BackgroundTask(work)
+    early.start()
+    await early.stop()  # before its first step: not lost
+    assert steps in (["began", "ended"], ["began", "ended"] * 2)
+    failing = BackgroundTask(fail)
+    failing.start()
+    await failing.stop()
+    assert task.error is None
+    assert repr(failing.error) in ("RuntimeError('its own')", "None")
+
+
+async def test_settings_have_the_defaults_that_the_documents_name() -> None:
+    settings = ProviderSettings()
+    assert (settings.linger_s, settings.subscribe_timeout_s, settings.publish_timeout_s) == (2, 5, 5)

@@ -1,0 +1,250 @@
+"""Start and stop: counted, from the environment, shared; and what stopping does to the sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from clocks import settle
+from sockets.scripted_asgi import Peer, World, application
+from wigwag import (
+    NotRunning,
+    SocketContext,
+    SocketMessage,
+    Sockets,
+    SocketState,
+    create_provider,
+)
+from wigwag.emitter import Emitter
+from wigwag.errors import UnknownProvider
+from wigwag.provider import Provider
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def environment_says_memory() -> None:
+    """It says so by itself, and some tests here set it."""
+
+
+class Tick(SocketMessage, name="tick"):
+    n: int
+
+
+async def join(ctx: SocketContext[Any, Any]) -> None:
+    await ctx.subscribe("t")
+
+
+# Start and stop
+
+
+async def test_entering_is_counted() -> None:
+    sockets = Sockets()
+    async with sockets as entered:
+        assert entered is sockets
+        async with sockets:
+            await sockets.emitter.publish("t", "x")
+        await sockets.emitter.publish("t", "x")
+    with pytest.raises(NotRunning):
+        await sockets.emitter.publish("t", "x")
+
+
+async def test_nothing_is_read_from_the_environment_before_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIGWAG_PROVIDER", "carrier-pigeon")
+    sockets = Sockets()
+    with pytest.raises(UnknownProvider, match="carrier-pigeon"):
+        async with sockets:
+            pass
+    with pytest.raises(NotRunning):
+        _ = sockets.provider
+    monkeypatch.setenv("WIGWAG_PROVIDER", "memory")
+    async with sockets:
+        assert isinstance(sockets.provider, Provider)
+        assert sockets.provider.name == "memory"
+
+
+async def test_a_start_that_fails_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = create_provider()
+    sockets = Sockets(provider)
+
+    async def fail() -> None:
+        raise OSError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(provider, "_start", fail)
+        with pytest.raises(OSError, match="no"):
+            await sockets.__aenter__()
+    async with sockets:
+        await sockets.emitter.publish("t", "x")
+
+
+CALLS = {
+    "publish": lambda emitter: emitter.publish("news", "x"),
+    "emit": lambda emitter: emitter.emit(Tick(n=1), "news"),
+    "emit of a type": lambda emitter: emitter.emit(Tick, "news", {"n": 1}),
+    "broadcast": lambda emitter: emitter.broadcast("x"),
+    "send": lambda emitter: emitter.send("00000000-0000-4000-8000-000000000000", "x"),
+}
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_what_is_not_running_says_what_was_asked_and_what_to_write(call: Any, given: bool) -> None:
+    sockets = Sockets(create_provider() if given else None)
+    for _ in range(2):  # before start, and after stop
+        with pytest.raises(NotRunning) as caught:
+            await call(sockets.emitter)
+        text = str(caught.value)
+        assert "lifespan=sockets.lifespan" in text
+        assert "async with sockets:" in text
+        assert "mounted sub-application never runs" in text
+        if "news" in str(call.__code__.co_consts):
+            assert "can't publish to 'news'" in text
+        async with sockets:
+            await call(sockets.emitter)
+
+
+async def test_other_things_asked_of_the_provider_before_start_say_so_too() -> None:
+    class Kicking(Emitter):
+        def __init__(self, provider: Any) -> None:
+            super().__init__(provider)
+            self.provider = provider
+
+    sockets = Sockets[None, Kicking](emitter=Kicking)
+    with pytest.raises(NotRunning, match="can't connection_count: these Sockets are not started"):
+        sockets.emitter.provider.connection_count()
+    async with sockets:
+        assert sockets.emitter.provider.connection_count() == 0  # what it kept is the provider now
+
+
+@pytest.mark.parametrize("given", [False, True])
+async def test_a_socket_before_start_is_an_error_that_says_what_to_write(world: World, given: bool) -> None:
+    peer = world.open(Sockets(create_provider() if given else None))
+    peer.error_is_expected = True
+    await settle()
+    assert isinstance(peer.error, NotRunning)
+    assert "mounted sub-application never runs" in str(peer.error)
+    assert peer.events == []
+
+
+async def test_a_second_start_is_empty(world: World) -> None:
+    sockets = Sockets(open=join)
+    for _ in range(2):
+        peer = await world.connect(sockets)
+        assert sockets.provider.topic_subscriber_count("t") == 1
+        assert (await _published(sockets, peer)) == ["hello"]
+        assert sockets.provider.connection_count() == 1
+        await world.stop()
+        assert sockets.provider.connection_count() == 0
+        with pytest.raises(NotRunning):
+            await sockets.emitter.publish("t", "x")
+
+
+async def _published(sockets: Sockets[Any, Any], peer: Peer) -> list[Any]:
+    await sockets.emitter.publish("t", "hello")
+    await settle()
+    return peer.take()
+
+
+# Sharing
+
+
+async def test_several_share_a_provider_which_lives_until_the_last_has_left(world: World) -> None:
+    provider = create_provider()
+    first, second = Sockets(provider, open=join), Sockets(provider, open=join)
+    async with second:
+        async with first:
+            peers = [world.open(application(sockets)) for sockets in (first, second)]
+            await settle()
+            await first.emitter.publish("t", "both")
+            await settle()
+            assert [peer.take() for peer in peers] == [["both"], ["both"]]
+        assert [peer.closed for peer in peers] == [(1012, "going away"), None]
+        await second.emitter.publish("t", "one")
+        await settle()
+        assert peers[1].take() == ["one"]
+        assert provider.connection_count() == 1
+    assert peers[1].closed == (1012, "going away")
+    assert not provider.is_running
+
+
+async def test_sockets_that_only_share_a_started_provider_serve(world: World) -> None:
+    provider = create_provider()
+    closes: list[Any] = []
+    admin = Sockets(provider, open=join, close=lambda ctx, code, reason: closes.append(code))
+    async with Sockets(provider):
+        peer = world.open(application(admin))
+        await settle()
+        assert (await _published(admin, peer)) == ["hello"]
+    assert closes == [1012]
+    assert not peer.is_served
+    assert admin._app.counters is provider.counters
+
+
+async def test_a_provider_that_was_started_by_hand_is_left_running(world: World) -> None:
+    provider = create_provider()
+    await provider.start()
+    async with Sockets(provider, open=join) as sockets:
+        peer = world.open(application(sockets))
+        await settle()
+    assert peer.closed == (1012, "going away")
+    assert provider.is_running
+    await provider.stop()
+
+
+# In an application
+
+
+async def test_the_lifespan_gives_the_emitter_to_routes() -> None:
+    class AppEmitter(Emitter):
+        async def tick(self, n: int) -> None:
+            await self.emit(Tick(n=n), "t")
+
+    sockets = Sockets[None, AppEmitter](open=join, emitter=AppEmitter)
+
+    async def tick(request: Request[SocketState[AppEmitter]]) -> PlainTextResponse:
+        await request.state.emitter.tick(7)
+        return PlainTextResponse("ok")
+
+    app = Starlette(routes=[sockets.route("/ws"), Route("/tick", tick)], lifespan=sockets.lifespan)
+    for _ in range(2):  # an application may be started again
+        with TestClient(app) as client, client.websocket_connect("/ws") as ws:
+            ws.send_text("2")
+            assert ws.receive_text() == "3"
+            assert client.get("/tick").text == "ok"
+            assert ws.receive_json()["data"] == {"n": 7}
+
+
+async def test_a_mounted_application_is_started_in_the_outermost_lifespan() -> None:
+    sockets = Sockets(open=join)
+    inner = Starlette(routes=[sockets.route("/ws", name="live")], lifespan=sockets.lifespan)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
+        async with sockets.lifespan(app) as state:
+            yield {**state, "mine": 1}
+
+    with (
+        TestClient(Starlette(routes=[Mount("/in", inner)], lifespan=lifespan)) as client,
+        client.websocket_connect("/in/ws") as ws,
+    ):
+        ws.send_text("2")
+        assert ws.receive_text() == "3"
+        assert client.app_state["mine"] == 1
+        assert client.app_state["emitter"] is sockets.emitter
+
+    with (
+        TestClient(Starlette(routes=[Mount("/in", inner)])) as client,
+        pytest.raises(NotRunning, match="do it in the outermost one"),
+        client.websocket_connect("/in/ws"),
+    ):
+        pass
+    assert inner.url_path_for("live") == "/ws"

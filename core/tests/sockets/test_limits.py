@@ -1,0 +1,296 @@
+"""What one socket may do: message size, messages a second, topics; and who goes on is closed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clocks import settle
+from sockets.scripted_asgi import World
+from wigwag import Limits, RateLimit, SocketContext, SocketError, SocketRouter, Sockets
+from wigwag.sockets.limits import TokenBucket
+from wigwag.sockets.session import _code_label
+
+# Message size
+
+
+@pytest.fixture
+def echo() -> SocketRouter[None]:
+    router = SocketRouter[None]()
+
+    @router.on("m")
+    def handle(ctx: SocketContext[None], data: str) -> int:
+        return len(data)
+
+    return router
+
+
+def of_size(size: int, filling: str | bytes) -> str | bytes:
+    """A message of so many bytes in UTF-8."""
+    if isinstance(filling, bytes):
+        return filling * size
+    frame = '{"type":"m","data":""}'
+    count, rest = divmod(size - len(frame), len(filling.encode()))
+    return frame[:-2] + filling * count + "x" * rest + frame[-2:]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("filling", ["x", "é", "☃", "😀", b"\x00"])
+async def test_a_message_is_too_big_by_its_bytes(
+    world: World, echo: SocketRouter[None], filling: str | bytes
+) -> None:
+    sockets = Sockets(routers=[echo], limits=Limits(message_bytes=1000))
+    peer = await world.connect(sockets)
+    await peer.say(of_size(1000, filling))
+    assert len(peer.take()) == 1
+    assert not peer.is_closed
+    await peer.say(of_size(1001, filling))
+    assert peer.closed == (1009, "at most 1000 bytes")
+    assert peer.take() == []
+    assert not peer.is_served
+    assert sockets._app.counters.refused == {"too big": 1}
+    assert sockets._app.counters.received == 1
+
+
+@pytest.mark.anyio
+async def test_a_text_that_is_no_utf8_has_a_size_too(world: World, echo: SocketRouter[None]) -> None:
+    peer = await world.connect(Sockets(routers=[echo], limits=Limits(message_bytes=100)))
+    await peer.say("\ud800" * 30)
+    assert [reply["error"] for reply in peer.take()] == ["Invalid message"]
+    await peer.say("\ud800" * 40)
+    assert peer.closed == (1009, "at most 100 bytes")
+
+
+# Messages a second
+
+
+@pytest.mark.anyio
+async def test_messages_over_the_rate_are_refused_then_the_socket_closes(
+    world: World, echo: SocketRouter[None]
+) -> None:
+    limits = Limits(messages_per_s=0.001, messages_burst=2, violations_per_minute=3)
+    sockets = Sockets(routers=[echo], limits=limits)
+    peer = await world.connect(sockets)
+    message = {"type": "m", "data": "x", "correlationId": "c"}
+    await peer.say(message, message)
+    assert [reply["data"] for reply in peer.take()] == [1, 1]
+    refusal = {"type": "m", "correlationId": "c", "error": "Too many messages"}
+    await peer.say(message)
+    assert peer.take() == [refusal]
+    await peer.say(b"binary", "no json")
+    assert peer.take() == [{"type": "error", "error": "Too many messages"}] * 2
+    assert not peer.is_closed
+    await peer.say(message)
+    assert peer.closed == (1008, "too many messages")
+    assert sockets._app.counters.refused == {"too many messages": 4}
+    assert not peer.is_served
+
+
+@pytest.mark.anyio
+async def test_the_rate_holds_for_a_message_handler_too(world: World) -> None:
+    raw: list[Any] = []
+
+    def message(ctx: SocketContext, message: str | bytes) -> None:
+        raw.append(message)
+
+    peer = await world.connect(
+        Sockets(message=message, limits=Limits(messages_per_s=0.001, messages_burst=1))
+    )
+    await peer.say("first", "second", b"third", {"type": "x", "correlationId": 4})
+    assert raw == ["first"]
+    error = {"error": "Too many messages"}
+    assert peer.take() == [
+        {"type": "error", **error},
+        {"type": "error", **error},
+        {"type": "x", "correlationId": 4, **error},
+    ]
+
+
+@pytest.mark.anyio
+async def test_pings_count_as_messages_and_get_no_answer_over_the_rate(world: World) -> None:
+    limits = Limits(messages_per_s=0.001, messages_burst=2, violations_per_minute=1)
+    peer = await world.connect(Sockets(limits=limits))
+    await peer.say("2", "2", "2")
+    assert peer.take() == [3, 3]
+    await peer.say("2")
+    assert peer.closed == (1008, "too many messages")
+
+
+@pytest.mark.anyio
+async def test_the_burst_is_two_seconds_worth_unless_said(world: World, echo: SocketRouter[None]) -> None:
+    message = {"type": "m", "data": "x"}
+    for per_s, taken in ((2.0, 4), (0.1, 1)):
+        peer = await world.connect(Sockets(routers=[echo], limits=Limits(messages_per_s=per_s)))
+        await peer.say(*[message] * 6)
+        assert sum("data" in reply for reply in peer.take()) == taken
+
+
+# Topics
+
+
+@pytest.mark.anyio
+async def test_topics_over_the_limit_are_refused_then_the_socket_closes(world: World) -> None:
+    router = SocketRouter[None]()
+
+    @router.on("join")
+    async def join(ctx: SocketContext[None], data: list[str]) -> list[str]:
+        await ctx.subscribe(*data)
+        return sorted(ctx.topics)
+
+    sockets = Sockets(routers=[router], limits=Limits(topics=3, violations_per_minute=1))
+    peer = await world.connect(sockets)
+    assert (await peer.ask("join", ["a", "b"]))["data"] == ["a", "b"]
+    assert (await peer.ask("join", ["a", "b", "c", "c"]))["data"] == ["a", "b", "c"]  # one is new
+    assert (await peer.ask("join", ["c", "b"]))["data"] == ["a", "b", "c"]
+    assert (await peer.ask("join", ["d", "a"]))["error"] == "Too many topics"
+    assert sockets.provider.topic_subscriber_count("d") == 0
+    await peer.say({"type": "join", "data": ["d"]})
+    assert peer.closed == (1008, "too many topics")
+    assert sockets._app.counters.refused == {"too many topics": 2}
+
+
+# RateLimit
+
+
+@pytest.mark.anyio
+async def test_a_rate_limit_guards_what_it_is_given_to_for_each_socket(
+    world: World, echo: SocketRouter[None]
+) -> None:
+    limit = RateLimit(2, per_s=1000)
+    echo.on("limited", guards=[limit])(lambda ctx: "ok")
+    echo.on("too", guards=[limit])(lambda ctx: "ok")
+    sockets = Sockets(routers=[echo])
+    peer, other = await world.connect(sockets), await world.connect(sockets)
+    assert (await peer.ask("limited"))["data"] == "ok"
+    assert (await peer.ask("too"))["data"] == "ok"
+    assert (await peer.ask("limited"))["error"] == "Too many messages"
+    assert (await peer.ask("m", "x"))["data"] == 1
+    assert (await other.ask("limited"))["data"] == "ok"
+    assert not peer.is_closed
+
+
+@pytest.mark.anyio
+async def test_a_rate_limit_may_have_a_larger_burst(world: World) -> None:
+    router = SocketRouter[None](guards=[RateLimit(1, per_s=1000, burst=3)])
+    router.on("m")(lambda ctx: "ok")
+    peer = await world.connect(Sockets(routers=[router]))
+    answers = [await peer.ask("m") for _ in range(4)]
+    assert ["data" in answer for answer in answers] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("wrong", [(0,), (1, 0), (1, -1), (1, math.nan)])
+def test_a_rate_limit_lets_something_pass(wrong: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match="at least 1 message"):
+        RateLimit(*wrong)
+    with pytest.raises(ValueError, match="a burst of 1"):
+        RateLimit(1, burst=0)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_bucket_refills_at_its_rate_up_to_its_burst() -> None:
+    clock = Clock()
+    bucket = TokenBucket(2.0, 3, clock)
+    assert [bucket.take() for _ in range(4)] == [True, True, True, False]
+    clock.now += 0.4
+    assert not bucket.take()
+    clock.now += 0.1
+    assert bucket.take()
+    assert not bucket.take()
+    clock.now += 1000
+    assert [bucket.take() for _ in range(4)] == [True, True, True, False]
+
+
+@given(
+    st.floats(0.1, 100),
+    st.integers(1, 20),
+    st.lists(st.floats(0, 3), max_size=50),
+)
+def test_a_bucket_never_lets_pass_more_than_burst_and_rate(
+    per_s: float, burst: int, waits: list[float]
+) -> None:
+    clock = Clock()
+    bucket = TokenBucket(per_s, burst, clock)
+    taken = 0
+    for wait in waits:
+        clock.now += wait
+        taken += bucket.take()
+    assert taken <= burst + per_s * sum(waits) + 1e-6
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "message_bytes",
+        "messages_per_s",
+        "messages_burst",
+        "topics",
+        "violations_per_minute",
+        "send_messages",
+        "send_bytes",
+        "inbox_messages",
+        "upgrade_timeout_s",
+        "close_timeout_s",
+    ],
+)
+def test_a_limit_is_greater_than_nothing(name: str) -> None:
+    wrong: list[Any] = [0, -1, math.nan, "64k"]
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"Limits.{name} must be greater than 0, not"):
+            Limits(**{name: value})
+    fine: dict[str, Any] = {name: 7}
+    assert getattr(Limits(**fine), name) == 7
+
+
+def test_a_limit_that_must_be_is_not_none() -> None:
+    with pytest.raises(ValueError, match=r"Limits\.topics must be greater than 0, not None"):
+        Limits(topics=None)  # type: ignore[arg-type]
+    assert Limits(messages_per_s=None, messages_burst=None) == Limits()
+
+
+def test_the_policy_is_one_of_three() -> None:
+    with pytest.raises(ValueError, match="'close', 'drop' or 'latest', not 'block'"):
+        Limits(slow="block")  # type: ignore[arg-type]
+
+
+@pytest.mark.anyio
+async def test_a_handler_that_raises_of_its_own_is_no_violation(world: World) -> None:
+    router = SocketRouter[None]()
+
+    @router.on("m")
+    def handle(ctx: SocketContext[None]) -> None:
+        raise SocketError("Too many messages")
+
+    peer = await world.connect(Sockets(routers=[router], limits=Limits(violations_per_minute=1)))
+    for _ in range(5):
+        await peer.ask("m")
+    await settle()
+    assert not peer.is_closed
+
+
+@pytest.mark.parametrize(
+    ("code", "label"),
+    [
+        (1000, "1000"),
+        (1005, "1005"),
+        (1006, "1006"),
+        (1015, "1015"),
+        (3000, "application"),
+        (4999, "application"),
+    ]
+    + [(code, "other") for code in (0, 999, 1016, 2999, 5000, 65535)],
+)
+def test_a_client_can_not_make_up_labels_for_our_metrics(code: int, label: str) -> None:
+    assert _code_label(code) == label

@@ -1,0 +1,172 @@
+"""Over a raw transport that a server hands over."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+
+from clocks import settle
+from sockets.scripted_asgi import World, noting, pass_time
+from sockets.scripted_transport import connect
+from wigwag import Limits, SocketContext, SocketRouter, Sockets
+
+pytestmark = pytest.mark.anyio
+
+Notes = list[Any]
+
+
+async def publish(sockets: Sockets[Any], *messages: str | bytes) -> None:
+    for message in messages:
+        await sockets.emitter.publish("t", message)
+
+
+async def test_serve_accepts_hands_over_and_returns(world: World) -> None:
+    notes: Notes = []
+    sockets = noting(notes, subprotocols=["v1"])
+    server, peer = await connect(world, sockets, subprotocols=["v1"])
+    assert [event["type"] for event in peer.events] == ["websocket.accept"]
+    assert not peer.is_served
+    assert sockets.provider.connection_count() == 1
+    (ctx,) = notes
+    assert ctx.connection is server.connection
+    assert ctx.connection.client == ("192.0.2.1", 50000)
+    assert ctx.connection.subprotocol == "v1"
+    await server.leave(1001, "bye")
+    assert notes[1:] == [(1001, "bye", ["t"])]
+    assert sockets.provider.connection_count() == 0
+
+
+async def test_an_idle_socket_has_no_task(world: World) -> None:
+    async with anyio.create_task_group() as tasks:
+        server, _ = await connect(world, Sockets(message=lambda ctx, message: None), tasks)
+        await server.say("x")
+    # The group ended by itself: nothing of an open socket was left in it.
+    server.tasks = world.tasks
+
+
+async def test_messages_are_frames_that_a_client_can_read(world: World) -> None:
+    sockets = noting([])
+    server, _ = await connect(world, sockets)
+    messages: list[str | bytes] = [
+        "",
+        "é☃😀",
+        b"",
+        b"\xff\x00",
+        "x" * 125,
+        "x" * 126,
+        b"y" * 65535,
+        "z" * 65536,
+    ]
+    await publish(sockets, *messages)
+    assert server.take() == messages
+
+
+async def test_fan_out_writes_the_same_bytes_to_each(world: World) -> None:
+    sockets = noting([])
+    first, second = [(await connect(world, sockets))[0] for _ in range(2)]
+    await publish(sockets, "hello")
+    assert first.transport.written[0] is second.transport.written[0]
+
+
+async def test_messages_are_handled_and_replied_in_order(world: World) -> None:
+    router = SocketRouter[None]()
+
+    @router.on("m")
+    async def handle(ctx: SocketContext[None], data: int) -> int:
+        await anyio.sleep(1)
+        return data
+
+    server, _ = await connect(world, Sockets(routers=[router]))
+    await server.say({"type": "m", "data": 1}, {"type": "m", "data": 2}, "2")
+    assert server.take() == ["3"]
+    await pass_time(2.1)
+    assert [json.loads(reply)["data"] for reply in server.take()] == [1, 2]
+
+
+async def test_while_the_transport_is_paused_frames_wait(world: World) -> None:
+    sockets = noting([])
+    server, _ = await connect(world, sockets)
+    server.transport.high_water = 0
+    await publish(sockets, "1", "2", "3")
+    assert server.take() == ["1"]  # pause_writing was called inside its write
+    assert server.connection.buffered_bytes == 2
+    server.transport.sent()
+    assert server.take() == ["2"]  # and again inside the next
+    server.transport.high_water = None
+    server.transport.sent()
+    assert server.take() == ["3"]
+    await publish(sockets, "4")
+    assert server.take() == ["4"]
+
+
+async def test_a_pong_passes_what_waits(world: World) -> None:
+    sockets = noting([])
+    server, _ = await connect(world, sockets)
+    server.transport.high_water = 0
+    await publish(sockets, "1", "2")
+    await server.say("2")
+    server.transport.high_water = None
+    server.transport.sent()
+    assert server.take() == ["1", "3", "2"]
+
+
+async def test_too_slow_is_aborted_with_1013(world: World) -> None:
+    notes: Notes = []
+    sockets = noting(notes, Limits(send_messages=2))
+    server, _ = await connect(world, sockets)
+    server.transport.high_water = 0
+    await publish(sockets, "1", "2", "3", "4", "5")
+    assert server.transport.calls == ["abort"]
+    assert server.take() == ["1"]
+    await settle()
+    assert notes[1:] == [(1013, "too slow", ["t"])]
+    assert sockets._app.counters.dropped == {"close": 3}
+    server.transport.sent()  # what it calls after the end does nothing
+    assert server.take() == []
+
+
+async def test_drop_says_how_many_and_drain_is_told(world: World) -> None:
+    notes: Notes = []
+    limits = Limits(send_messages=1, slow="drop")
+    sockets = noting(notes, limits, drain=lambda ctx: notes.append("drained"))
+    server, _ = await connect(world, sockets)
+    server.transport.high_water = 0
+    await publish(sockets, "1", "2", "3", "4")
+    assert server.take() == ["1"]
+    server.transport.sent()
+    assert server.take() == ["2"]
+    server.transport.sent()
+    (notice,) = server.take()
+    assert json.loads(notice)["data"] == {"count": 2}
+    await settle()
+    assert "drained" not in notes  # the notice waits in the transport
+    server.transport.sent()
+    await settle()
+    assert notes[1:] == ["drained"]
+
+
+async def test_a_close_follows_what_was_written_before(world: World) -> None:
+    notes: Notes = []
+    sockets = noting(notes)
+    server, _ = await connect(world, sockets)
+    server.transport.high_water = 0
+    await publish(sockets, "1", "2", "3")
+    await notes[0].close(4000, "é" * 100)
+    await notes[0].send("too late")
+    await notes[0].close(4001)
+    assert server.take() == ["1", "2", "3", (4000, "é" * 61)]
+    assert server.transport.calls == ["close"]
+    await server.say("x")
+    assert notes[1:] == [(4000, "é" * 100, ["t"])]
+
+
+async def test_close_frames_as_they_stand(world: World) -> None:
+    sockets = Sockets(connection_guards=[lambda ctx: False])
+    server, _ = await connect(world, sockets)
+    assert server.take() == [(1008, "refused")]
+    assert server.transport.calls == ["close"]
+    assert not sockets._app.sessions

@@ -1,0 +1,166 @@
+"""Over a raw transport: what the client sends, and how it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from clocks import settle
+from sockets.scripted_asgi import World, noting, pass_time
+from sockets.scripted_transport import TakingServer, connect
+from wigwag import Limits, SocketContext, Sockets
+from wigwag.sockets.transport import EXTENSION
+
+pytestmark = pytest.mark.anyio
+
+Notes = list[Any]
+
+
+async def test_pings_and_pongs_of_the_protocol_are_told(world: World) -> None:
+    notes: Notes = []
+
+    async def ping(ctx: SocketContext, data: bytes) -> None:
+        notes.append(("ping", data))
+
+    def pong(ctx: SocketContext, data: bytes) -> None:
+        notes.append(("pong", data))
+        raise LookupError("a handler may fail")
+
+    server, _ = await connect(world, Sockets(ping=ping, pong=pong))
+    server.session.pinged(b"a")
+    await settle()
+    server.session.ponged(b"b")
+    await settle()
+    assert notes == [("ping", b"a"), ("pong", b"b")]
+    await server.leave()
+    server.session.pinged(b"late")
+    await settle()
+    assert len(notes) == 2
+
+
+async def test_pings_before_the_guards_have_let_the_socket_in_are_not_told(world: World) -> None:
+    notes: Notes = []
+    go_on = anyio.Event()
+
+    async def guard(ctx: SocketContext) -> bool:
+        await go_on.wait()
+        return True
+
+    server, _ = await connect(
+        world, Sockets(connection_guards=[guard], ping=lambda ctx, data: notes.append(data))
+    )
+    server.session.pinged(b"early")
+    await settle()
+    go_on.set()
+    await settle()
+    server.session.pinged(b"now")
+    await settle()
+    assert notes == [b"now"]
+
+
+async def test_who_floods_is_read_no_further_until_there_is_room(world: World) -> None:
+    seen: list[str | bytes] = []
+    gate = anyio.Semaphore(0)
+
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        await gate.acquire()
+        seen.append(message)
+
+    server, _ = await connect(world, Sockets(message=message, limits=Limits(inbox_messages=2)))
+    calls = server.transport.calls
+    await server.say("a", "b")  # a was not begun yet when b came
+    assert calls == ["pause_reading", "resume_reading"]
+    await server.say("c", "d", "e")  # in one piece with what made it full: still taken
+    assert calls == ["pause_reading", "resume_reading", "pause_reading"]
+    gate.release()
+    gate.release()
+    await settle()
+    assert len(calls) == 3
+    gate.release()
+    await settle()
+    assert calls[3:] == ["resume_reading"]
+    gate.release()
+    gate.release()
+    await settle()
+    assert seen == ["a", "b", "c", "d", "e"]
+
+
+async def test_what_came_before_the_client_left_is_still_handled(world: World) -> None:
+    notes: Notes = []
+
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        await anyio.sleep(1)
+        notes.append(message)
+
+    sockets = noting(notes, message=message)
+    server, _ = await connect(world, sockets)
+    await server.say("a", "b")
+    await server.leave()
+    assert len(notes) == 1
+    await pass_time(2.1)
+    assert notes[1:] == ["a", "b", (1000, "", ["t"])]
+
+
+async def test_a_handler_that_does_not_end_is_cancelled_and_cleans_up_before_the_close_handler(
+    world: World,
+) -> None:
+    notes: Notes = []
+
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(1)
+            notes.append(sorted(ctx.topics))
+
+    sockets = noting(notes, Limits(close_timeout_s=3), message=message)
+    server, _ = await connect(world, sockets)
+    await server.say("a", "b")
+    await server.leave()
+    await pass_time(4.1)
+    assert notes[1:] == [["t"], (1000, "", ["t"])]
+    assert not sockets._app.sessions
+
+
+async def test_a_message_that_comes_with_the_handshake_waits_for_it(world: World) -> None:
+    notes: Notes = []
+    sockets = noting(notes, message=lambda ctx, message: notes.append(message))
+
+    class Eager(TakingServer):
+        def take_over(self, session: Any, make: Any) -> Any:
+            connection = super().take_over(session, make)
+            session.received("2")
+            session.received("early")
+            return connection
+
+    server = Eager(world.tasks)
+    await world.connect(sockets, extensions={EXTENSION: server})
+    assert notes[1:] == ["early"]
+    assert server.take() == ["3"]
+
+
+async def test_who_leaves_with_the_handshake_leaves_nothing(world: World) -> None:
+    notes: Notes = []
+    sockets = noting(notes)
+
+    class Fleeting(TakingServer):
+        def take_over(self, session: Any, make: Any) -> Any:
+            connection = super().take_over(session, make)
+            connection.lost(1006)
+            return connection
+
+    await world.connect(sockets, extensions={EXTENSION: Fleeting(world.tasks)})
+    assert notes == []
+    assert not sockets._app.sessions
+
+
+async def test_stopping_closes_with_1012_and_waits_for_the_close_handlers(world: World) -> None:
+    notes: Notes = []
+    sockets = noting(notes)
+    server, _ = await connect(world, sockets)
+    await world.stop()
+    assert server.take() == [(1012, "going away")]
+    assert notes[1:] == [(1012, "going away", ["t"])]

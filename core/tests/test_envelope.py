@@ -1,0 +1,81 @@
+"""What a published message looks like on the broker, and what is not one of ours."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wigwag.wire.envelope import VERSION, ForeignEnvelope, Kind, decode_envelope, encode_envelope
+
+TOPIC = st.text(min_size=1, max_size=20, alphabet="abc:._-")
+
+
+@given(st.text(), TOPIC, st.none() | st.text(), st.none() | st.text())
+def test_text_is_read_back(text: str, topic: str, to: str | None, exclude: str | None) -> None:
+    envelope = decode_envelope(
+        topic, encode_envelope(Kind.TEXT, topic, text.encode(), to=to, exclude=exclude)
+    )
+    assert envelope.payload.decode() == text
+    assert (envelope.kind, envelope.topic, envelope.to, envelope.exclude) == (Kind.TEXT, topic, to, exclude)
+    assert (envelope.version, envelope.id, envelope.position) == (VERSION, None, None)
+
+
+@given(st.binary(), TOPIC, st.sampled_from([Kind.BINARY, Kind.PROBE, Kind.COMMAND]))
+def test_bytes_are_read_back(payload: bytes, topic: str, kind: Kind) -> None:
+    envelope = decode_envelope(topic, encode_envelope(kind, topic, payload))
+    assert (envelope.payload, envelope.kind) == (payload, kind)
+
+
+@given(st.binary())
+def test_whatever_comes_is_read_or_foreign(data: bytes) -> None:
+    try:
+        decode_envelope("room", data)
+    except ForeignEnvelope as exc:
+        assert exc.cause in ("malformed", "version", "topic", "utf-8")
+
+
+@given(st.binary(), st.integers(0, 60), st.integers(0, 255))
+def test_a_flipped_byte_is_read_or_foreign(payload: bytes, place: int, value: int) -> None:
+    data = bytearray(encode_envelope(Kind.TEXT, "room", payload))
+    data[place % len(data)] = value
+    try:
+        decode_envelope("room", bytes(data))
+    except ForeignEnvelope:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (b"", "malformed"),
+        (b'{"topic":"room"}', "malformed"),
+        (b"\x91" * 100_000, "malformed"),
+        (msgspec.msgpack.encode([1, 7, "room", b""]), "malformed"),
+        (msgspec.msgpack.encode([1, 0, "room", "text"]), "malformed"),
+        (msgspec.msgpack.encode([1, 0, "room", b"", 7]), "malformed"),
+        (b"\x94\x01\x00\xa4room\xc6\xff\xff\xff\xff", "malformed"),  # says that 4 GiB follow
+        (encode_envelope(Kind.TEXT, "room", b"x") + b"more", "malformed"),
+        (msgspec.msgpack.encode([2, 0, "room", b""]), "version"),
+        (msgspec.msgpack.encode([0, 0, "room", b""]), "version"),
+        (encode_envelope(Kind.TEXT, "b:c", b"x"), "topic"),
+        (encode_envelope(Kind.TEXT, "room", b"\xff"), "utf-8"),
+    ],
+)
+def test_what_is_foreign_and_why(data: bytes, cause: str) -> None:
+    with pytest.raises(ForeignEnvelope) as got:
+        decode_envelope("room", data)
+    assert got.value.cause == cause
+
+
+def test_it_is_compact() -> None:
+    assert len(encode_envelope(Kind.TEXT, "room", b"x" * 100)) < 100 + 20
+
+
+def test_there_is_room_for_what_comes_later() -> None:
+    data = msgspec.msgpack.encode([1, 1, "room", b"x", None, None, "id", ["epoch", 7], "more"])
+    envelope = decode_envelope("room", data)
+    assert envelope.id == "id"
+    assert envelope.position is not None
+    assert (envelope.position.epoch, envelope.position.offset) == ("epoch", 7)

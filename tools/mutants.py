@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Plants known defects in core, one by one, and sees each caught by the tests.
+
+A green suite proves little: one that passed 3000 examples of a state machine missed 8 of 13 of these. Each
+defect is an exact replacement of text, which fails loudly when the text is no longer there: then look what
+became of the code, and plant the defect anew. Prints which test caught which; exit 1 if any was missed.
+
+    tools/mutants.py [WORD...]     only those whose name holds a word
+    tools/mutants.py --model       the state machine alone: what it finds by itself, to be read only
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Imported here once, since each defect is tried in a fork of this process: a start of pytest costs more than the
+# tests. wigwag itself is imported in the fork only.
+import anyio
+import hypothesis
+import msgspec
+import pydantic
+import pytest
+import trio
+import trio.testing
+import websockets
+
+PRELOADED = (anyio, hypothesis, msgspec, pydantic, trio, websockets)
+ROOT = Path(__file__).parents[1]
+TESTS = ROOT / "core" / "tests"
+MODEL = "provider/test_state_machine.py"
+OPTIONS = (
+    *("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "--timeout=30", "--rootdir", str(ROOT)),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of what was imported here
+)
+
+
+@dataclass
+class Mutant:
+    """A defect: its name, the test files that must notice, and what it changes: path, text now, text then."""
+
+    name: str
+    tests: list[str] = field(default_factory=list)
+    changes: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def read_mutants(text: str) -> list[Mutant]:
+    """The defects of mutants.txt."""
+    mutants: list[Mutant] = []
+    for line in text.splitlines():
+        key, _, value = line.partition(": ")
+        if key == "defect":
+            mutants.append(Mutant(value))
+        elif key == "tests":
+            mutants[-1].tests += value.split()
+        elif key == "file":
+            mutants[-1].changes.append((value, "\n", "\n"))
+        elif line and line[0] in "-+ ":
+            path, old, new = mutants[-1].changes[-1]
+            old += "" if line[0] == "+" else f"{line[1:]}\n"
+            new += "" if line[0] == "-" else f"{line[1:]}\n"
+            mutants[-1].changes[-1] = path, old, new
+        elif line and line[0] != "#":
+            raise SystemExit(f"mutants.txt: {line!r} is none of the forms that its head describes")
+    return mutants
+
+
+class FirstFailure:
+    """A pytest plugin that notes it."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Called by pytest for each phase of each test."""
+        if report.failed and not self.name:
+            self.name = report.nodeid.removeprefix("core/tests/")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Called by pytest for each module."""
+        if report.failed and not self.name:
+            self.name = f"(collecting) {report.nodeid}"
+
+
+def plant(mutant: Mutant, source: Path) -> None:
+    """Change the copy; raise if a text is not there exactly once."""
+    for file, old, new in mutant.changes:
+        path = source / "wigwag" / file
+        text = path.read_text()
+        if (count := text.count(old)) != 1:
+            raise SystemExit(f"{mutant.name}: this stands {count} times in {file}:{old}")
+        path.write_text(text.replace(old, new))
+
+
+def try_one(mutant: Mutant, tests: Sequence[str]) -> str:
+    """The test that catches it, or nothing. Called in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="wigwag-mutant-") as folder:
+        source = Path(folder) / "src"
+        shutil.copytree(ROOT / "core" / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+        plant(mutant, source)
+        sys.path.insert(0, str(source))
+        sys.dont_write_bytecode = True
+        os.environ["WIGWAG_NO_SHRINK"] = "1"
+        os.chdir(ROOT)
+        first = FirstFailure()
+        code = pytest.main([*OPTIONS, *(str(TESTS / test) for test in tests)], plugins=[first])
+        if str(source) not in str(sys.modules["wigwag"].__file__):
+            raise SystemExit(f"the tests took wigwag from {sys.modules['wigwag'].__file__}")
+        if code == 0:
+            return ""
+        return first.name or f"(pytest ended with {code})"
+
+
+def in_fork(mutant: Mutant, tests: Sequence[str]) -> tuple[int, int]:
+    """Begin to try; the process, and the pipe on which its answer comes."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(writing)
+        return process, reading
+    answer = ""
+    try:
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        answer = try_one(mutant, tests)
+    except BaseException as exc:  # noqa: BLE001 - told to the parent, which raises it
+        answer = f"!{exc.code if isinstance(exc, SystemExit) else repr(exc)}"
+    finally:
+        os.write(writing, answer.encode())
+        os._exit(0)
+
+
+def try_all(mutants: Sequence[Mutant], only_model: bool) -> Iterator[tuple[Mutant, str]]:
+    """As many at a time as there are processors; in their order."""
+    begun: list[tuple[Mutant, int, int]] = []
+    waiting = list(mutants)
+    while waiting or begun:
+        while waiting and len(begun) < (os.cpu_count() or 1):
+            mutant = waiting.pop(0)
+            begun.append((mutant, *in_fork(mutant, [MODEL] if only_model else mutant.tests)))
+        mutant, process, reading = begun.pop(0)
+        with os.fdopen(reading) as pipe:
+            answer = pipe.read()
+        os.waitpid(process, 0)
+        if answer.startswith("!"):
+            raise SystemExit(answer[1:])
+        yield mutant, answer
+
+
+def main(words: list[str]) -> int:
+    """Try those that are asked for, and print the table."""
+    only_model = "--model" in words
+    words = [word for word in words if not word.startswith("--")]
+    mutants = read_mutants(Path(__file__).with_suffix(".txt").read_text())
+    chosen = [m for m in mutants if not words or any(word in m.name for word in words)]
+    files = list(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
+    for _, answer in try_all([Mutant("(none)", files)], only_model):
+        if answer:
+            raise SystemExit(f"without any defect, this fails: {answer}")
+    width = max(len(mutant.name) for mutant in chosen)
+    missed = 0
+    for mutant, answer in try_all(chosen, only_model):
+        missed += not answer
+        print(f"{mutant.name:<{width}}  {answer or 'NOT CAUGHT'}", flush=True)
+    print(f"{len(chosen)} defects, {len(chosen) - missed} caught")
+    return 1 if missed and not only_model else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
