@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e wheels pythons oldest fmt pins install browser clean
+.PHONY: help run test check lint types unit e2e mutants wheels pythons oldest fmt pins install browser clean
 
 BIN := .venv/bin
 
@@ -13,7 +13,7 @@ help: ## list the targets
 run: ## install what the service needs into .venv, and start it on 127.0.0.1:8000
 	@tools/install run && exec $(BIN)/wigwag serve
 
-test: install browser lint types pythons oldest ## everything, from nothing
+test: install browser lint types pythons oldest mutants ## everything, from nothing
 	@$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
 
 check: lint types unit ## lint, types and unit tests: before each commit
@@ -29,6 +29,9 @@ unit: install ## the unit tests of core
 
 e2e: install browser ## what crosses packages: real sockets, a browser, the examples
 	@$(BIN)/pytest tests examples -q
+
+mutants: install ## plant known defects in core one by one, and see each caught: 3 minutes
+	@$(BIN)/python tools/mutants.py
 
 wheels: install ## build each distribution, install it into an empty environment, try it
 	@$(BIN)/pytest tests/test_wheels.py -v

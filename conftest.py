@@ -62,9 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(f"unknown need {name!r}; known: {', '.join(NEEDS)}", pytrace=False)
             if lacks(name):
                 if IN_CI and NEEDS[name].can_be_provided():
-                    pytest.fail(
-                        f"{name} is missing and can be had: {NEEDS[name].how}", pytrace=False
-                    )
+                    pytest.fail(f"{name} is missing and can be had: {NEEDS[name].how}", pytrace=False)
                 pytest.skip(f"{PREFIX}{name} ({NEEDS[name].how})")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -30,20 +32,20 @@ def test_bytes_are_read_back(payload: bytes, topic: str, kind: Kind) -> None:
 
 @given(st.binary())
 def test_whatever_comes_is_read_or_foreign(data: bytes) -> None:
+    cause = None
     try:
         decode_envelope("room", data)
     except ForeignEnvelope as exc:
-        assert exc.cause in ("malformed", "version", "topic", "utf-8")
+        cause = exc.cause
+    assert cause in (None, "malformed", "version", "topic", "utf-8")
 
 
 @given(st.binary(), st.integers(0, 60), st.integers(0, 255))
 def test_a_flipped_byte_is_read_or_foreign(payload: bytes, place: int, value: int) -> None:
     data = bytearray(encode_envelope(Kind.TEXT, "room", payload))
     data[place % len(data)] = value
-    try:
+    with contextlib.suppress(ForeignEnvelope):
         decode_envelope("room", bytes(data))
-    except ForeignEnvelope:
-        pass
 
 
 @pytest.mark.parametrize(

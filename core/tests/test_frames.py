@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import TypeVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,23 +14,25 @@ from websockets.streams import StreamReader
 from wigwag import frames
 from wigwag.frames import Frame
 
+T = TypeVar("T")
+
 
 def parse(data: bytes) -> oracle.Frame:
     """What a client understands; the whole of it is one frame."""
     reader = StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
-    steps = oracle.Frame.parse(reader.read_exact, mask=False)
-    try:
-        while True:
-            next(steps)
-    except StopIteration as stop:
-        frame: oracle.Frame = stop.value
-    rest = reader.at_eof()
-    with pytest.raises(StopIteration) as ended:
-        next(rest)
-    assert ended.value.value is True
+    frame = returned(oracle.Frame.parse(reader.read_exact, mask=False))
+    assert returned(reader.at_eof()) is True
     return frame
+
+
+def returned(steps: Generator[None, None, T]) -> T:
+    """What a generator returns that has all that it waits for."""
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    value: T = stop.value.value
+    return value
 
 
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000]
@@ -40,8 +45,7 @@ def test_a_frame_is_what_a_client_understands(size: int, is_text: bool) -> None:
     parsed = parse(Frame(payload, is_text=is_text).encoded)
     assert parsed.opcode is (oracle.Opcode.TEXT if is_text else oracle.Opcode.BINARY)
     assert parsed.data == payload
-    assert parsed.fin
-    assert not (parsed.rsv1 or parsed.rsv2 or parsed.rsv3)
+    assert (parsed.fin, parsed.rsv1, parsed.rsv2, parsed.rsv3) == (True, False, False, False)
 
 
 @pytest.mark.parametrize(

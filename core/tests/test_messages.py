@@ -107,7 +107,8 @@ def test_of_copies_fields_from_any_object_or_mapping() -> None:
     assert Said.of({"room": "a"}) == Said(room="a")
     assert Said.of(SimpleNamespace(room="a")) == Said(room="a", text="")
     assert Camel.of(SimpleNamespace(some_field=1)) == Camel(some_field=1)
-    for lacking in ({}, SimpleNamespace(text="a"), None):
+    nothing: dict[str, str] = {}
+    for lacking in (nothing, SimpleNamespace(text="a"), None):
         with pytest.raises(InvalidMessage, match="'room'") as got:
             Said.of(lacking)
         assert got.value.details[0]["path"] == "$.room"
@@ -132,7 +133,7 @@ def test_names_are_not_inherited() -> None:
 def test_a_name_is_a_short_string(name: Any) -> None:
     with pytest.raises(TypeError, match="1 to 256 characters"):
 
-        class _(SocketMessage, name=name):
+        class Named(SocketMessage, name=name):
             pass
 
     with pytest.raises(TypeError, match="1 to 256 characters"):
@@ -171,7 +172,8 @@ def test_bound_messages_are_equal_by_value_and_readable() -> None:
     message = SocketMessage.define("incident", Incident)
     assert message(Incident(1)) == message(Incident(1)) != message(Incident(2))
     assert message(Incident(1)) != SocketMessage.define("incident", Incident)(Incident(1))
-    assert message(Incident(1)) != 7
+    seven: object = 7
+    assert message(Incident(1)) != seven
     with pytest.raises(TypeError):
         hash(message(Incident(1)))
     assert repr(message(Incident(1))) == "incident(Incident(id=1))"

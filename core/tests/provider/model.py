@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -111,6 +111,8 @@ class Model:
         client.subscribed.discard(topic)
         client.members.discard(topic)
         self.promised.discard(pair)
+        if "loss" in self.reasons[pair] and not any(topic in c.wishes for c in self.of(client.broker)):
+            self.reasons[pair] ^= {"loss", "left as the last"}  # it isn't waited for, by those who are told
         owed = self.owed.pop(pair, set())
         if topic not in client.broker.topics:  # lost, and known to be: should it come back, it is told
             self.left[pair] |= owed
@@ -131,7 +133,7 @@ class Model:
         for client in self.of(broker):
             client.word_due = client.word_due or topics is None
             for topic in client.wishes if topics is None else client.wishes.intersection(topics):
-                self.reasons[client, topic].add("loss")
+                self.reasons[client, topic].add("gap")
 
     def refused(self, broker: ModelBroker, topics: Iterable[str]) -> None:
         for client in self.of(broker):
@@ -228,7 +230,10 @@ class ModelNetwork(FakeNetwork):
 class ModelBroker(FakeBroker):
     """Tells the model when a session ends, and what is refused."""
 
-    network: ModelNetwork
+    def __init__(self, network: ModelNetwork, *, kept: bool) -> None:
+        super().__init__(network, kept=kept)
+        self.model = network.model
+        self.live_in_session: dict[str, int] = {}
 
     async def run(self, inbox: Inbox) -> None:
         live: dict[str, int] = {}
@@ -236,18 +241,18 @@ class ModelBroker(FakeBroker):
             self.live_in_session = live
             await super().run(inbox)
         finally:
-            self.network.model.session_ended(self, live)
+            self.model.session_ended(self, live)
 
-    async def subscribe(self, topics):  # type: ignore[no-untyped-def]
+    async def subscribe(self, topics: Sequence[str]) -> None:
         try:
             await super().subscribe(topics)
         except Refused as exc:
-            self.network.model.refused(self, topics if exc.reasons is None else exc.reasons)
+            self.model.refused(self, topics if exc.reasons is None else exc.reasons)
             raise
         finally:
             self.live_in_session.update(self.topics)
 
-    async def unsubscribe(self, topics):  # type: ignore[no-untyped-def]
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
         for topic in topics:
             self.live_in_session.pop(topic, None)
         await super().unsubscribe(topics)

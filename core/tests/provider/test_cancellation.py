@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,10 +37,8 @@ async def turn(count: int) -> None:
 
 async def quietly(call: Awaitable[None]) -> None:
     """What it raises is another test's subject, as long as it is ours."""
-    try:
+    with contextlib.suppress(WigwagError):
         await call
-    except WigwagError:
-        pass
 
 
 async def scenario(node: NodeUnderTest, other: NodeUnderTest) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 import msgspec
 import pytest
@@ -222,7 +224,7 @@ async def test_two_prefixes_of_one_broker_never_meet(world: World) -> None:
             super().__init__(world.network)
             self.prefix = prefix
 
-        async def publish(self, messages):  # type: ignore[no-untyped-def]
+        async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
             for topic, payload in messages:
                 for broker in (one, two):
                     mine = f"{self.prefix}:{topic}".removeprefix(f"{broker.prefix}:")

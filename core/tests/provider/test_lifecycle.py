@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from clocks import settle
-from provider.world import World, pass_time
+from provider.world import NodeUnderTest, World, pass_time
 from wigwag.broker import Inbox
 from wigwag.errors import NotConnected, NotLive, NotRunning
 from wigwag.provider import Provider, ProviderSettings
@@ -21,16 +21,20 @@ def runs(broker: FakeBroker) -> tuple[int, int]:
     return len(broker.called("run")), len(broker.called("close"))
 
 
+def is_running(node: NodeUnderTest) -> bool:
+    return node.provider.is_running
+
+
 async def test_start_and_stop_are_idempotent(world: World) -> None:
     node = world.make()
     await node.provider.stop()  # without start
     for _ in range(3):
         await node.provider.start()
     await settle()
-    assert node.provider.is_running
+    assert is_running(node)
     for _ in range(3):
         await node.provider.stop()
-    assert not node.provider.is_running
+    assert not is_running(node)
     assert runs(node.broker) == (1, 1)
 
 
@@ -81,7 +85,7 @@ async def test_stop_from_another_task_than_start(world: World) -> None:
         socket = await node.join("room")
         socket.on_close = lambda: node.provider.detach(socket.id)
         tasks.start_soon(node.provider.stop)
-    assert not node.provider.is_running
+    assert not is_running(node)
     assert runs(node.broker) == (1, 1)
 
 
@@ -104,7 +108,7 @@ async def test_two_stops_at_once_both_return_when_it_is_stopped(world: World) ->
 
     async def stop() -> None:
         await node.provider.stop()
-        assert not node.provider.is_running
+        assert not is_running(node)
         ended.append(anyio.current_time())
 
     began = anyio.current_time()
@@ -122,7 +126,7 @@ async def test_a_start_during_stop_waits_and_then_starts(world: World) -> None:
         await settle()
         tasks.start_soon(node.provider.start)
     await settle()
-    assert node.provider.is_running
+    assert is_running(node)
     assert runs(node.broker) == (2, 1)
     await node.join("room")
 
@@ -135,7 +139,7 @@ async def test_stop_waits_for_close_handlers_and_counts_reach_zero(world: World)
         tasks.start_soon(node.provider.stop)
         for socket in sockets:
             await pass_time(1)
-            assert node.provider.is_running
+            assert is_running(node)
             await node.provider.publish("room", "a close handler's last word")
             with pytest.raises(NotRunning):
                 node.provider.attach(FakeSocket(node.provider.new_socket_id()))
@@ -187,7 +191,7 @@ async def test_a_cancelled_stop_stops_all_the_same(world: World) -> None:
     node.attach()
     with anyio.move_on_after(1):
         await node.provider.stop()
-    assert not node.provider.is_running
+    assert not is_running(node)
     assert runs(node.broker) == (1, 1)
     await node.provider.start()
 
@@ -216,9 +220,9 @@ async def test_async_with_is_counted(world: World) -> None:
         assert outer is node.provider
         async with node.provider:
             await settle()
-        assert node.provider.is_running
+        assert is_running(node)
         assert node.broker.is_up
-    assert not node.provider.is_running
+    assert not is_running(node)
     assert runs(node.broker) == (1, 1)
 
 
@@ -227,11 +231,11 @@ async def test_leaving_async_with_keeps_what_start_started(world: World) -> None
     await node.provider.start()
     async with node.provider:
         pass
-    assert node.provider.is_running
+    assert is_running(node)
     await node.provider.stop()
     async with node.provider:
         await node.provider.start()
-    assert node.provider.is_running
+    assert is_running(node)
     await node.provider.stop()
 
 
@@ -239,10 +243,10 @@ async def test_stop_within_async_with_stops_it(world: World) -> None:
     node = world.make()
     async with node.provider:
         await node.provider.stop()
-        assert not node.provider.is_running
+        assert not is_running(node)
     async with node.provider:
-        assert node.provider.is_running
-    assert not node.provider.is_running
+        assert is_running(node)
+    assert not is_running(node)
 
 
 async def test_entering_that_is_cancelled_counts_nothing(world: World) -> None:
@@ -256,7 +260,7 @@ async def test_entering_that_is_cancelled_counts_nothing(world: World) -> None:
                 pytest.fail("it is stopping still")
     async with node.provider:
         pass
-    assert not node.provider.is_running
+    assert not is_running(node)
 
 
 async def test_async_with_stops_though_its_task_is_cancelled(world: World) -> None:
@@ -265,7 +269,7 @@ async def test_async_with_stops_though_its_task_is_cancelled(world: World) -> No
         async with node.provider:
             await node.join("room")
             await anyio.sleep_forever()
-    assert not node.provider.is_running
+    assert not is_running(node)
     assert runs(node.broker) == (1, 1)
 
 
@@ -273,10 +277,10 @@ async def test_run_is_for_task_groups(world: World) -> None:
     node = world.make()
     async with anyio.create_task_group() as tasks:
         await tasks.start(node.provider.run)
-        assert node.provider.is_running
+        assert is_running(node)
         await node.join("room")
         tasks.cancel_scope.cancel()
-    assert not node.provider.is_running
+    assert not is_running(node)
 
 
 async def test_nothing_is_needed_of_a_provider_that_does_not_run(world: World) -> None:
@@ -362,7 +366,7 @@ async def test_a_defect_of_ours_is_logged_and_stop_works(
     await settle()
     assert "it needs to be restarted" in caplog.text
     await node.provider.stop()
-    assert not node.provider.is_running
+    assert not is_running(node)
 
 
 async def test_a_background_task_runs_and_stops_and_keeps_its_error() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 
@@ -42,6 +45,13 @@ class Fates:
         await settle()
 
 
+@asynccontextmanager
+async def fates_of(node: NodeUnderTest) -> AsyncIterator[Fates]:
+    """Ends when each has met its own."""
+    async with anyio.create_task_group() as tasks:
+        yield Fates(tasks, node)
+
+
 def sent(node: NodeUnderTest) -> list[int]:
     """The sizes of the batches, without probes."""
     batches = node.broker.called("publish")
@@ -50,15 +60,14 @@ def sent(node: NodeUnderTest) -> list[int]:
 
 async def test_what_one_turn_publishes_goes_as_one_batch(world: World) -> None:
     node = await world.node()
-    async with anyio.create_task_group() as tasks:
-        await Fates(tasks, node).publish(*map(str, range(100)))
+    async with fates_of(node) as fates:
+        await fates.publish(*map(str, range(100)))
     assert sent(node) == [100]
 
 
 async def test_what_is_published_while_a_batch_is_in_flight_forms_the_next(world: World) -> None:
     node = await world.node()
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.confirming.shut()
         await fates.publish("first")
         for text in "abc":
@@ -70,8 +79,7 @@ async def test_what_is_published_while_a_batch_is_in_flight_forms_the_next(world
 
 async def test_a_batch_is_closed_by_count_and_by_bytes(world: World) -> None:
     node = await world.node()
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.publishing.shut()
         await fates.publish("first")
         await fates.publish(*map(str, range(BATCH_MESSAGES + 1)))
@@ -87,8 +95,7 @@ async def test_a_batch_in_flight_when_the_link_dies_is_in_doubt_and_what_is_behi
 ) -> None:
     node, other = await world.node(), await world.node()
     socket = await other.join("room")
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.confirming.shut()
         await fates.publish("a", "b")
         await fates.publish("c", "d")
@@ -109,8 +116,7 @@ async def test_a_batch_in_flight_when_the_link_dies_is_in_doubt_and_what_is_behi
 async def test_a_batch_that_was_lost_on_the_way_is_in_doubt_too_and_not_retried(world: World) -> None:
     node, other = await world.node(), await world.node()
     socket = await other.join("room")
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.publishing.shut()
         await fates.publish("a")
         await fates.publish("b")
@@ -122,8 +128,7 @@ async def test_a_batch_that_was_lost_on_the_way_is_in_doubt_too_and_not_retried(
 
 async def test_what_waits_for_a_link_that_is_down_is_not_accepted_at_its_deadline(world: World) -> None:
     node = await world.node(publish_timeout_s=5.0)
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         world.network.stop()
         await settle()
         await fates.publish("a")
@@ -144,8 +149,7 @@ async def test_what_waits_for_a_link_that_is_down_is_not_accepted_at_its_deadlin
 async def test_what_waits_goes_when_the_link_is_back_in_time(world: World) -> None:
     world.network.stop()
     node = await world.node(backoff_cap_s=0.5)
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         await fates.publish("a", "b")
         world.network.start()
     assert fates.of == {"a": "taken", "b": "taken"}
@@ -154,8 +158,7 @@ async def test_what_waits_goes_when_the_link_is_back_in_time(world: World) -> No
 async def test_what_is_not_confirmed_by_its_deadline_is_in_doubt_but_holds_its_lane(world: World) -> None:
     """The probe decides on the session; a later batch must not overtake."""
     node = await world.node(publish_timeout_s=2.0, probe_timeout_s=20.0)
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.confirming.shut()
         await fates.publish("a")
         await pass_time(1)
@@ -169,12 +172,11 @@ async def test_what_is_not_confirmed_by_its_deadline_is_in_doubt_but_holds_its_l
 
 async def test_it_is_bounded_by_count(world: World) -> None:
     node = await world.node(outbox_messages=3)
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.confirming.shut()
         await fates.publish("a")
         await fates.publish("b", "c")
-        with pytest.raises(NotAccepted, match="3 messages .* wait for the broker already"):
+        with pytest.raises(NotAccepted, match=r"3 messages .* wait for the broker already"):
             await node.provider.publish("room", "d")
         node.broker.confirming.open()
         await settle()
@@ -184,8 +186,7 @@ async def test_it_is_bounded_by_count(world: World) -> None:
 
 async def test_it_is_bounded_by_bytes(world: World) -> None:
     node = await world.node(outbox_bytes=1000)
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.confirming.shut()
         await fates.publish("a" * 400)
         await fates.publish("b" * 400)
@@ -203,8 +204,7 @@ async def test_what_expired_makes_room(world: World) -> None:
     world.network.stop()
     await settle()
     for _ in range(3):
-        async with anyio.create_task_group() as tasks:
-            fates = Fates(tasks, node)
+        async with fates_of(node) as fates:
             await fates.publish("a", "b")
         assert fates.of == {"a": "NotAccepted", "b": "NotAccepted"}
 
@@ -213,8 +213,7 @@ async def test_one_refused_message_does_not_cost_the_others(world: World) -> Non
     node = await world.node()
     socket = await node.join("room")
     node.broker.refuse_indices = {1: "too rude"}
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         await fates.publish("a", "b", "c")
     assert sorted(fates.of.values()) == ["NotAccepted", "taken", "taken"]
     assert str(fates.errors[0]) == "the broker refused the message for 'room': too rude"
@@ -224,8 +223,7 @@ async def test_one_refused_message_does_not_cost_the_others(world: World) -> Non
 
 async def test_a_refused_batch_is_not_accepted(world: World) -> None:
     node = await world.node()
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.publishing.fail(Refused(None))
         await fates.publish("a", "b")
     assert fates.of == {"a": "NotAccepted", "b": "NotAccepted"}
@@ -248,7 +246,7 @@ async def test_a_stalled_lane_does_not_hold_up_the_others(world: World) -> None:
     class Partitioned(FakeBroker):
         stalled: str | None = None
 
-        async def publish(self, messages):  # type: ignore[no-untyped-def]
+        async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
             if messages[0][0] == self.stalled:
                 await anyio.sleep_forever()
             await super().publish(messages)
@@ -257,8 +255,7 @@ async def test_a_stalled_lane_does_not_hold_up_the_others(world: World) -> None:
     node = await world.node(broker, publish_timeout_s=5.0)
     a, b = await node.join("a"), await node.join("b")
     broker.stalled = "a"
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         await fates.publish("stuck", topic="a")
         for number in range(10):
             await fates.publish(str(number), topic="b")
@@ -273,12 +270,11 @@ async def test_a_stalled_lane_does_not_hold_up_the_others(world: World) -> None:
 
 async def test_stop_waits_for_what_is_being_published(world: World) -> None:
     node = await world.node()
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.publishing.shut()
         await fates.publish("a")
         await fates.publish("b")
-        tasks.start_soon(node.provider.stop)
+        fates.tasks.start_soon(node.provider.stop)
         await settle()
         assert node.broker.is_up
         node.broker.publishing.open()
@@ -288,8 +284,7 @@ async def test_stop_waits_for_what_is_being_published(world: World) -> None:
 
 async def test_stop_fails_what_it_could_not_publish_in_its_time(world: World) -> None:
     node = await world.node(stop_timeout_s=1.0)
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         node.broker.publishing.shut()
         await fates.publish("a")
         await fates.publish("b")
@@ -303,8 +298,7 @@ async def test_stop_does_not_wait_for_a_link_that_is_down(world: World) -> None:
     node = await world.node()
     world.network.stop()
     await settle()
-    async with anyio.create_task_group() as tasks:
-        fates = Fates(tasks, node)
+    async with fates_of(node) as fates:
         await fates.publish("a")
         began = anyio.current_time()
         await node.provider.stop()

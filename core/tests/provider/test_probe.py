@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 
 import anyio
 import pytest
@@ -143,7 +144,7 @@ async def test_a_backlog_of_250_000_publishes_does_not_kill_a_healthy_session(wo
     """The probe goes at the head: behind the backlog it would come back too late."""
 
     class Slow(FakeBroker):
-        async def publish(self, messages):  # type: ignore[no-untyped-def]
+        async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
             await anyio.sleep(0.05)
             if messages[0][0].startswith("__node__"):
                 await super().publish(messages)
@@ -159,8 +160,7 @@ async def test_a_backlog_of_250_000_publishes_does_not_kill_a_healthy_session(wo
     outbox = node.provider.node._outbox  # type: ignore[union-attr]
     for _ in range(250_000):
         outbox.post("room", b"x")
-    while len(outbox):
-        await anyio.sleep(1)
+    await outbox.flush()
     assert anyio.current_time() > 20
     assert sessions(node) == 1
 
@@ -195,15 +195,21 @@ async def test_an_echo_of_an_earlier_session_proves_nothing(world: World) -> Non
     assert not stays_proved(node)
 
 
-async def test_backoff_is_full_jitter_up_to_its_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: list[float] = []
+def noted_in(limits: list[float]) -> Callable[[float, float], float]:
+    """A random number that is always the greatest, and is written down."""
 
     def uniform(low: float, high: float) -> float:
         assert low == 0
         limits.append(high)
         return high
 
-    monkeypatch.setattr(random, "uniform", uniform)
+    return uniform
+
+
+async def test_backoff_is_full_jitter_up_to_its_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    monkeypatch.setattr(random, "uniform", noted_in(limits))
     world.network.stop()
     node = await world.node(backoff_base_s=0.1, backoff_cap_s=5.0)
     await pass_time(30)
@@ -215,7 +221,7 @@ async def test_backoff_grows_while_no_probe_comes_back_though_the_broker_takes_c
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[float] = []
-    monkeypatch.setattr(random, "uniform", lambda _, high: limits.append(high) or high)
+    monkeypatch.setattr(random, "uniform", noted_in(limits))
     node = await world.node(probe_timeout_s=0.1, probe_interval_s=0.1)
     assert stays_proved(node)
     node.broker.is_deaf = True
@@ -235,7 +241,7 @@ async def test_a_process_that_only_publishes_has_no_probe_and_proves_itself_by_l
     from wigwag.provider import Provider
 
     limits: list[float] = []
-    monkeypatch.setattr(random, "uniform", lambda _, high: limits.append(high) or high)
+    monkeypatch.setattr(random, "uniform", noted_in(limits))
     node = await world.node()
     socket = await node.join("room")
     broker = FakeBroker(world.network)

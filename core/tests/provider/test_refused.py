@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 import pytest
 
@@ -138,7 +140,7 @@ async def test_asking_one_by_one_may_take_longer_than_one_call(world: World) -> 
     """Each call has its limit; 500 calls do not share one."""
 
     class Far(FakeBroker):
-        async def subscribe(self, topics):  # type: ignore[no-untyped-def]
+        async def subscribe(self, topics: Sequence[str]) -> None:
             await anyio.sleep(0.1)
             await super().subscribe(topics)
 

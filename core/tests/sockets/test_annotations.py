@@ -115,8 +115,11 @@ def test_a_class_of_the_function_that_registers_is_seen() -> None:
     def register_elsewhere() -> Any:
         return data_of(handler)
 
-    assert data_of(handler) == list[Local]
-    assert register_elsewhere() == list[Local]
+    router = SocketRouter[None]()
+    router.on("m")(handler)
+    schema = router.use()["m"].schema
+    assert schema is not None
+    assert schema.type == data_of(handler) == register_elsewhere() == list[Local]
 
 
 def test_a_class_that_hides_one_of_the_module_is_the_one_meant() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from clocks import settle
 from sockets.scripted_asgi import World, noting, pass_time, slow_peer, steps
+from sockets.scripted_transport import connect
 from wigwag import Limits, SocketContext, SocketRouter, Sockets
 
 pytestmark = pytest.mark.anyio
@@ -131,3 +132,82 @@ async def test_who_waits_for_room_does_not_hold_up_the_end(world: World) -> None
     await peer.leave()
     assert not peer.is_served
     assert notes[1:] == [(1000, "", ["t"])]
+
+
+def counting(handled: list[int], **more: Any) -> Sockets[None]:
+    """Sockets that answer each number with itself, and have room for few answers."""
+    router = SocketRouter[None]()
+
+    @router.on("n")
+    def n(ctx: SocketContext[None], data: int) -> int:
+        handled.append(data)
+        return data
+
+    return Sockets(routers=[router], limits=Limits(send_messages=4, **more))
+
+
+def numbers(count: int) -> list[Any]:
+    return [{"type": "n", "data": number} for number in range(count)]
+
+
+async def test_after_a_close_of_ours_no_message_is_handled_that_waited_for_room(world: World) -> None:
+    handled: list[int] = []
+    sockets = counting(handled)
+    peer = await world.connect(sockets)
+    peer.sending.shut()
+    await peer.say(*numbers(10))
+    before = list(handled)
+    assert 0 < len(before) < 10
+    (session,) = sockets._app.sessions
+    await sockets.provider.disconnect(session.id, 1008, "kicked")
+    peer.sending.open()
+    await settle()
+    assert handled == before
+    assert peer.closed == (1008, "kicked")
+    assert not peer.is_served
+
+
+async def test_it_is_so_over_a_transport_too(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    handled: list[int] = []
+    sockets = counting(handled)
+    server, _ = await connect(world, sockets)
+    server.transport.high_water = 0
+    await server.say(*numbers(10))
+    before = list(handled)
+    assert 0 < len(before) < 10
+    server.session.close(1008, "kicked")
+    await settle()
+    assert handled == before
+    assert server.take()[-1] == (1008, "kicked")
+    assert not caplog.records
+
+
+async def test_over_a_transport_answers_go_on_when_the_client_reads(world: World) -> None:
+    handled: list[int] = []
+    server, _ = await connect(world, counting(handled))
+    server.transport.high_water = 0
+    await server.say(*numbers(10))
+    assert len(handled) < 10
+    server.transport.high_water = None
+    server.transport.sent()
+    await settle()
+    assert handled == list(range(10))
+    assert len(server.take()) == 10
+
+
+async def test_a_client_that_is_behind_by_bytes_is_answered_no_faster_either(world: World) -> None:
+    router = SocketRouter[None]()
+    router.on("m")(lambda ctx: "x" * 60)
+    peer = await world.connect(Sockets(routers=[router], limits=Limits(send_bytes=200)))
+    peer.sending.shut()
+    await peer.say(*[{"type": "m"}] * 10)
+    (session,) = peer_sessions(world)
+    assert session.connection.buffered_bytes <= 200
+    peer.sending.open()
+    await settle()
+    assert len(peer.take()) == 10
+    assert not peer.is_closed
+
+
+def peer_sessions(world: World) -> list[Any]:
+    return [session for sockets in world._started for session in sockets._app.sessions]

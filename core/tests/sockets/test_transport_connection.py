@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import anyio
 import anyio.abc
 import pytest
+from starlette.requests import HTTPConnection
 
 from clocks import settle
 from sockets.scripted_asgi import World, noting, pass_time
@@ -46,6 +49,18 @@ async def test_an_idle_socket_has_no_task(world: World) -> None:
         await server.say("x")
     # The group ended by itself: nothing of an open socket was left in it.
     server.tasks = world.tasks
+
+
+async def test_the_request_is_not_kept_for_the_life_of_its_socket(world: World) -> None:
+    requests: list[weakref.ref[HTTPConnection]] = []
+
+    async def hook(connection: HTTPConnection) -> str:
+        requests.append(weakref.ref(connection))
+        return "user"
+
+    await connect(world, Sockets[str](upgrade=hook))
+    gc.collect()
+    assert [request() for request in requests] == [None]
 
 
 async def test_messages_are_frames_that_a_client_can_read(world: World) -> None:

@@ -389,8 +389,9 @@ class Node:
 
     def _lost(self, session: Session, cause: BaseException | None) -> None:
         text = "a call was not confirmed in time" if isinstance(cause, TimeoutError) else str(cause)
-        self._last_cause = text or type(cause).__name__
-        if session.is_ready or not self.counters.sessions:
+        text = text or type(cause).__name__
+        is_news, self._last_cause = text != self._last_cause, text
+        if session.is_ready or is_news:
             logger.warning("the broker session ended: %s; reconnecting", self._last_cause)
         if self.down_since is None:
             self.down_since = anyio.current_time()

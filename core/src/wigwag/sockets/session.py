@@ -275,6 +275,8 @@ class Session:
         inbox = self._inbox
         while inbox and (self._gone or not self.connection.is_closing):
             await self.connection.has_room()
+            if not inbox or (self.connection.is_closing and not self._gone):
+                break  # we closed meanwhile
             was_full = self.is_full
             message, allowed = inbox.popleft()
             if was_full and not self.is_full:

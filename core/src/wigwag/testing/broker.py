@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -87,7 +88,7 @@ class FakeBroker(Broker):
         self.is_deaf = False
         self.topics: dict[str, int] = {}  # live → how many of its messages it has heard
         self.inboxes: list[Inbox] = []
-        self.calls: list[tuple[str, Sequence[str | tuple[str, bytes]]]] = []
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.refuse_indices: dict[int, str] | None = None  # of the next batch
         self.violations: list[str] = []
         self._lane = lane
@@ -117,7 +118,7 @@ class FakeBroker(Broker):
         if not self._is_linked:
             raise BrokerLost(self._why)
 
-    def called(self, name: str) -> list[Sequence[str | tuple[str, bytes]]]:
+    def called(self, name: str) -> list[tuple[Any, ...]]:
         """What the calls of this name were given."""
         return [what for called, what in self.calls if called == name]
 
@@ -205,7 +206,7 @@ class FakeBroker(Broker):
         await anyio.lowlevel.checkpoint()
 
     @contextmanager
-    def _call(self, name: str, what: Sequence[str | tuple[str, bytes]], key: Hashable) -> Iterator[None]:
+    def _call(self, name: str, what: Sequence[object], key: Hashable) -> Iterator[None]:
         self.calls.append((name, tuple(what)))
         if not what:
             self.violations.append(f"{name} of nothing")
