@@ -94,9 +94,3 @@ def test_a_close_reason_is_cut_between_characters(code: int, reason: str) -> Non
 def test_a_reason_that_is_no_text_is_no_error() -> None:
     assert frames.fit_reason("a\ud800b") == "a?b"
     assert frames.fit_reason("€" * 50) == "€" * 41
-
-
-@given(st.binary(max_size=125))
-def test_a_pong_returns_what_the_ping_brought(payload: bytes) -> None:
-    parsed = parse(frames.encode_pong(payload))
-    assert (parsed.opcode, parsed.data) == (oracle.Opcode.PONG, payload)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from typing import Any, TypedDict
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypedDict, cast
 
 import msgspec
 import pydantic
@@ -160,9 +163,9 @@ def test_nan_and_infinities_are_refused(number: float) -> None:
     ):
         with pytest.raises(InvalidMessage):
             schema_of(type_).encode(value)
-    for json in ({"a": [number]}, number, [[(number,)]], Ratio(ratio=number), RatioStruct(number)):
+    for part in ({"a": [number]}, number, [[(number,)]], Ratio(ratio=number), RatioStruct(number)):
         with pytest.raises(InvalidMessage, match="NaN"):
-            encode_json(json)
+            encode_json(part)
 
 
 def test_a_null_that_is_meant_is_no_nan() -> None:
@@ -222,3 +225,72 @@ def test_aliases_are_what_clients_see() -> None:
     renamed = Renamed(1, Aliased(someField=2))
     assert schema_of(Renamed).encode(renamed) == b'{"someField":1,"model":{"someField":2}}'
     assert encode_json(renamed) == b'{"someField":1,"model":{"someField":2}}'
+
+
+class Linked(pydantic.BaseModel):
+    url: pydantic.HttpUrl
+    folder: Path
+    note: str | None = None
+
+
+@pydantic.dataclasses.dataclass
+class Positive:
+    n: int = pydantic.Field(gt=0)
+    note: str | None = None
+
+
+class WithPath(msgspec.Struct):
+    linked: Linked | None = None
+
+
+class Keys(TypedDict):
+    a: int
+
+
+class KeysHolder(msgspec.Struct):
+    keys: Keys
+
+
+class Base(msgspec.Struct):
+    a: int
+
+
+class Derived(Base):
+    secret: str
+
+
+def test_a_null_does_not_make_fields_of_other_types_unwritable() -> None:
+    model = Linked(url=pydantic.HttpUrl("http://example.com/null"), folder=Path("/null"))
+    assert json.loads(schema_of(Linked).encode(model))["note"] is None
+    assert json.loads(encode_json({"linked": model, "none": None}))["linked"]["note"] is None
+    assert json.loads(schema_of(Positive).encode(Positive(n=1))) == {"n": 1, "note": None}
+
+
+def test_nan_is_found_in_every_kind_of_container() -> None:
+    holders = [{"x": [None, float("nan")]}, ({"x": float("inf")},), Base(a=cast("int", float("nan")))]
+    for holder in holders:
+        with pytest.raises(InvalidMessage, match="NaN"):
+            encode_json([None, holder])
+
+
+def test_the_text_of_pydantics_exception_is_no_path() -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        schema_of(Linked | None).decode(b'{"url":"x","folder":"."}')
+    assert [detail["path"] for detail in caught.value.details] == ["$.url"]
+
+
+def test_only_declared_fields_are_sent() -> None:
+    assert schema_of(Keys).encode({"a": 1, "secret": "x"}) == b'{"a":1}'
+    assert (
+        schema_of(KeysHolder).encode(KeysHolder(cast("Keys", {"a": 1, "secret": "x"}))) == b'{"keys":{"a":1}}'
+    )
+    assert schema_of(Base).encode(Derived(1, "x")) == b'{"a":1}'
+
+
+def test_any_mapping_may_stand_for_a_message() -> None:
+    assert schema_of(Base).encode(MappingProxyType({"a": 1})) == b'{"a":1}'
+
+
+def test_a_pydantic_dataclass_inside_something_else_is_refused_since_its_rules_would_not_hold() -> None:
+    with pytest.raises(TypeError, match="use a BaseModel"):
+        schema_of(list[Positive])

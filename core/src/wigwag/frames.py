@@ -12,8 +12,6 @@ from typing import Final
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
 _CLOSE: Final = 0x88
-_PING: Final = 0x89
-_PONG: Final = 0x8A
 #: RFC 6455, section 5.5: a control frame's payload; a close frame's first two bytes are the code.
 MAX_CONTROL_BYTES: Final = 125
 
@@ -32,11 +30,6 @@ def encode_close(code: int, reason: str = "") -> bytes:
     """A close frame; the reason is cut, between characters, to the 123 bytes that there is room for."""
     text = fit_reason(reason).encode()
     return encode_frame(_CLOSE, code.to_bytes(2, "big") + text)
-
-
-def encode_pong(payload: bytes) -> bytes:
-    """A pong frame (RFC 6455, section 5.5.3)."""
-    return encode_frame(_PONG, payload)
 
 
 def fit_reason(reason: str) -> str:

@@ -76,7 +76,7 @@ class Interest(Generic[S]):
         return topics == topic
 
     def sockets(self, topic: str) -> KeysView[S] | tuple[S, ...]:
-        """The sockets that want ``topic``; a live view: copy it before a call that may change it."""
+        """The sockets that want ``topic``; a view: copy it before a call that may change it."""
         now = self._sockets.get(topic)
         if now is None:
             return ()
@@ -85,7 +85,7 @@ class Interest(Generic[S]):
         return (cast("S", now),)
 
     def topics_of(self, socket: S) -> KeysView[str] | tuple[str, ...]:
-        """The topics that ``socket`` wants; a live view likewise."""
+        """The topics that ``socket`` wants; a view likewise."""
         topics = self._topics.get(socket)
         if topics is None:
             return ()
@@ -94,7 +94,7 @@ class Interest(Generic[S]):
         return (cast("str", topics),)
 
     def topics(self) -> KeysView[str]:
-        """Every topic that some socket wants; a live view likewise."""
+        """Every topic that some socket wants; a view likewise."""
         return self._sockets.keys()
 
     def __contains__(self, topic: object) -> bool:

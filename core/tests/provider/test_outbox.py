@@ -12,7 +12,7 @@ from clocks import settle
 from provider.world import NodeUnderTest, World, pass_time
 from wigwag.broker import BrokerLost, Refused
 from wigwag.errors import NotAccepted, PublishError, Uncertain
-from wigwag.provider.outbox import BATCH_BYTES, BATCH_MESSAGES
+from wigwag.provider.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox
 from wigwag.testing import FakeBroker
 
 pytestmark = pytest.mark.anyio
@@ -308,3 +308,22 @@ async def test_stop_does_not_wait_for_a_link_that_is_down(world: World) -> None:
 
 async def test_an_uncertain_error_is_not_a_certain_one() -> None:
     assert not issubclass(Uncertain, NotAccepted)
+
+
+async def test_all_who_wait_for_it_to_be_empty_are_told() -> None:
+    outbox = Outbox(FakeBroker(), max_messages=9, max_bytes=99, timeout_s=1, why_down=str)
+    batch, _ = outbox.post("room", b"x")
+    done: list[int] = []
+
+    async def flush(number: int) -> None:
+        await outbox.flush()
+        done.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(flush, 1)
+        tasks.start_soon(flush, 2)
+        await settle()
+        assert not done
+        outbox.abandon()
+    assert sorted(done) == [1, 2]
+    assert batch.error is NotAccepted

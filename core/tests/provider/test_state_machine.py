@@ -60,22 +60,24 @@ class Program:
         elif name == "give up":
             if self.scopes:
                 self.scopes[more % len(self.scopes)].cancel()
-        elif client is not None and name in ("subscribe", "unsubscribe", "detach"):
-            await self.step_of_socket(name, node, client, topics)
+        elif client is not None and name in ("subscribe", "unsubscribe", "detach", "come back"):
+            await self.step_of_socket(name, node, client, topics, more)
         else:
             await self.step_of_broker(name, node, topics, more)
 
-    async def step_of_socket(self, name: str, node: int, client: Client, topics: str) -> None:
+    async def step_of_socket(self, name: str, node: int, client: Client, topics: str, more: int) -> None:
         provider = self.providers[node]
-        if name == "subscribe":
-            self.tasks.start_soon(self.subscribe, provider, client, topics)
-        elif name == "unsubscribe":
+        if name == "detach":
+            self.model.detach(client)
+            provider.detach(client.socket.id)
+        if name in ("unsubscribe", "come back"):
             for topic in topics:
                 self.model.unwish(client, topic)
             await provider.unsubscribe(client.socket.id, *topics)
-        else:
-            self.model.detach(client)
-            provider.detach(client.socket.id)
+        if name == "come back":
+            await anyio.sleep((0, 0, 1.1)[more % 3])
+        if name in ("subscribe", "come back"):
+            self.tasks.start_soon(self.subscribe, provider, client, topics)
 
     async def step_of_broker(self, name: str, node: int, topics: str, more: int) -> None:
         broker = self.brokers[node]
@@ -107,8 +109,24 @@ class Program:
                 lost.cut()
         elif name == "up":
             self.network.is_down = False
+        elif name == "hold" and not any(each.kept for each in self.brokers):
+            self.network.holds_deliveries = True
+        elif name == "deliver":
+            self.deliver_held()
         elif name == "restart":
             await self.restart(node)
+        elif name == "outage":
+            broker.connecting.shut()
+            broker.cut()
+            await anyio.sleep(0.2)
+            self.tasks.start_soon(self.publish, 2, topics[0])
+        elif name == "lose a confirmation":
+            broker.confirming.shut()
+            self.tasks.start_soon(self.publish, node, topics[0])
+            await settle()
+            broker.cut()
+            await settle()
+            broker.confirming.open()
 
     def attach(self, node: int) -> None:
         socket = FakeSocket(self.providers[node].new_socket_id())
@@ -120,7 +138,17 @@ class Program:
             self.model.detach(client)
             client.socket.on_write = None
         await self.providers[node].stop()
+        await self.start(node)
+
+    async def start(self, node: int) -> None:
         await self.providers[node].start()
+        run = self.providers[node].node
+        assert run is not None
+        run._channels._batch = 2  # so that not all is live at once
+
+    def deliver_held(self) -> None:
+        self.network.holds_deliveries = False
+        self.network.deliver_held()
 
     def gap(self, broker: ModelBroker, topics: str | None) -> None:
         deaf, broker.is_deaf = broker.is_deaf, True
@@ -180,6 +208,7 @@ class Program:
     async def heal(self) -> None:
         self.network.is_down = False
         self.network.forbidden.clear()
+        self.deliver_held()
         for broker in self.brokers:
             if broker.is_deaf:
                 broker.is_deaf = False
@@ -207,8 +236,8 @@ class Program:
 async def run_program(steps: list[Step], kept: bool) -> None:
     async with anyio.create_task_group() as tasks:
         program = Program(tasks, kept)
-        for provider in program.providers:
-            await provider.start()
+        for node in range(3):
+            await program.start(node)
         await settle()
         try:
             for (name, node, socket, topics, more), is_settled in steps:
@@ -237,6 +266,9 @@ NAMES = (
     *("release",) * 3,
     *("open",) * 2,
     *("give up",) * 2,
+    *("come back",) * 3,
+    *("outage",) * 2,
+    *("lose a confirmation", "hold", "deliver"),
     *("detach", "deaf", "hear", "gap", "forbid", "allow", "down", "up", "restart"),
 )
 STEPS = st.lists(

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,6 +27,7 @@ from wigwag import (
 )
 from wigwag.emitter import Emitter
 from wigwag.errors import UnknownProvider
+from wigwag.memory import MemoryBroker
 from wigwag.provider import Provider
 
 pytestmark = pytest.mark.anyio
@@ -248,3 +251,52 @@ async def test_a_mounted_application_is_started_in_the_outermost_lifespan() -> N
     ):
         pass
     assert inner.url_path_for("live") == "/ws"
+
+
+async def test_who_enters_while_another_starts_them_waits_for_the_start() -> None:
+    class SlowProvider(Provider):
+        async def __aenter__(self) -> Provider:  # type: ignore[override]
+            await anyio.lowlevel.checkpoint()
+            return await super().__aenter__()
+
+    provider = SlowProvider(MemoryBroker())
+    sockets = Sockets(provider)
+    running: list[bool] = []
+
+    async def enter() -> None:
+        async with sockets:
+            running.append(provider.is_running)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(enter)
+    assert running == [True] * 3
+    assert not provider.is_running
+
+
+async def test_who_enters_while_another_fails_to_start_them_tries_anew() -> None:
+    class FailingOnce(Provider):
+        failures = 1
+
+        async def __aenter__(self) -> Provider:  # type: ignore[override]
+            await anyio.lowlevel.checkpoint()
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError("once")
+            return await super().__aenter__()
+
+    provider = FailingOnce(MemoryBroker())
+    sockets = Sockets(provider)
+    outcomes: list[object] = []
+
+    async def enter() -> None:
+        try:
+            async with sockets:
+                outcomes.append(provider.is_running)
+        except RuntimeError as exc:
+            outcomes.append(str(exc))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(enter)
+        tasks.start_soon(enter)
+    assert sorted(map(str, outcomes)) == ["True", "once"]

@@ -121,12 +121,14 @@ def test_latest_says_nothing_where_nothing_was_lost() -> None:
     assert q.was_drained()
 
 
-def test_latest_gives_up_when_even_the_newest_are_too_much() -> None:
+def test_latest_keeps_the_newest_topics_where_the_newest_of_each_are_too_much() -> None:
     q = queue("latest", bytes=10)
     push(q, event("a"), event("b"), event("c"))
     assert q.push(event("12345", "t")) == (True, 0)
     assert q.push(event("123456", "t")) == (True, 1)
-    assert q.push(event("12345", "u")) == (False, 0)
+    assert q.push(event("12345", "u")) == (True, 1)
+    assert q.push(event("x" * 11, "v")) == (True, 1)  # larger than the limit, but alone
+    assert taken(q) == ["a", "b", "c", 3, "x" * 11]
 
 
 @pytest.mark.parametrize("slow", ["drop", "latest"])
@@ -223,7 +225,10 @@ class Model:
         older = [kept for kept in self.newest if kept.topic == frame.topic]
         self.dropped += len(older)
         self.newest = [kept for kept in self.newest if kept.topic != frame.topic] + [frame]
-        return self.size(self.newest) <= self.bytes
+        while self.size(self.newest) > self.bytes and len(self.newest) > 1:
+            self.newest.pop(0)
+            self.dropped += 1
+        return True
 
     def pop(self) -> Any:
         if not self.waiting and self.full:

@@ -199,7 +199,8 @@ class Outbox:
     async def flush(self) -> None:
         """Return when nothing is queued or in flight."""
         while self._messages:
-            self._emptied = anyio.Event()
+            if self._emptied.is_set():
+                self._emptied = anyio.Event()
             await self._emptied.wait()
 
     def abandon(self) -> None:

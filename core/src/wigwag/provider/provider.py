@@ -284,6 +284,7 @@ class Provider:
 
     def topics_of(self, socket_id: str) -> Collection[str]:
         """See :class:`~wigwag.WebSocketProvider`."""
+        node_tag_of(socket_id)
         node = self._node
         socket = None if node is None else node.fanout.sockets.get(socket_id)
         if node is None or socket is None:
@@ -310,7 +311,6 @@ class Provider:
 
 def check_close_code(code: int) -> None:
     """Raises ValueError unless an endpoint may send the code (RFC 6455, section 7.4)."""
-    if not (
-        code == 1000 or (1001 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
-    ):
-        raise ValueError(f"{code} is no close code to send: use 1000, 1008, 1012, 1013, or 3000 to 4999")
+    is_standard = type(code) is int and 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
+    if not (is_standard or (type(code) is int and 3000 <= code <= 4999)):
+        raise ValueError(f"{code!r} is no close code to send: use 1000, 1008, 1012, 1013, or 3000 to 4999")

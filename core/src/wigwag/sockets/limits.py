@@ -40,8 +40,9 @@ class Limits:
     send_bytes: int = 4 * 1024 * 1024
     #: What happens to a socket for which more waits.  ``close``: it is closed with 1013.  ``drop``:
     #: what is published meanwhile is dropped, until all that waits is sent.  ``latest``: the same, but
-    #: the newest of each topic is kept.  The client is told by ``wigwag.dropped`` how many it missed.
-    #: Replies and direct messages are never dropped: who is too slow for them is closed with 1013.
+    #: the newest of each topic is kept, of as many topics as fit.  The client is told by
+    #: ``wigwag.dropped`` how many it missed.  A client that asks is answered as fast as it reads.
+    #: Direct messages are never dropped: who is too slow for them is closed with 1013.
     slow: SlowPolicy = "close"
     #: How many messages of a client may wait for its handlers before no more are read.
     inbox_messages: int = 64

@@ -101,12 +101,13 @@ class SendQueue:
         older = self._latest.pop(topic, None)
         self._latest[topic] = frame
         self._latest_bytes += size - (0 if older is None else len(older.payload))
-        if self._latest_bytes > self._limits.send_bytes:
-            return False, 0
-        if older is None:
-            return True, 0
-        self._dropped += 1
-        return True, 1
+        dropped = 0 if older is None else 1
+        while self._latest_bytes > self._limits.send_bytes and len(self._latest) > 1:
+            oldest = self._latest.pop(next(iter(self._latest)))
+            self._latest_bytes -= len(oldest.payload)
+            dropped += 1
+        self._dropped += dropped
+        return True, dropped
 
     def push_pong(self) -> None:
         """Answer a ping, ahead of all that waits."""

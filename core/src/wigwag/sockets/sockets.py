@@ -36,6 +36,8 @@ from wigwag.wire.client import GOING_AWAY, OVERLOADED, REFUSED
 
 logger: logging.Logger = logging.getLogger("wigwag.sockets")
 
+_FOREIGN_ORIGINS_LOGGED = 20
+
 V = TypeVar("V", default=None)
 E = TypeVar("E", bound=Emitter, default=Emitter)
 
@@ -159,6 +161,8 @@ class Sockets(Generic[V, E]):
         self._emitter: E = cls(_Later(self) if provider is None else provider)
         self._app.emitter = self._emitter
         self._entered = 0
+        self._changing: anyio.Event | None = None
+        self._foreign_origins: set[str] = set()
 
     @property
     def emitter(self) -> E:
@@ -192,9 +196,12 @@ class Sockets(Generic[V, E]):
             SettingsError: in the environment.
             TypeError: two routers handle messages of one type.
         """
+        while self._changing is not None:  # another task starts or stops them
+            await self._changing.wait()
         self._entered += 1
         if self._entered > 1:
             return self
+        self._changing = anyio.Event()
         try:
             self._app.routes  # noqa: B018 - raises where two routers handle one type
             provider = self._provider = create_provider() if self._given is None else self._given
@@ -204,6 +211,9 @@ class Sockets(Generic[V, E]):
             self._entered -= 1
             self._provider = self._given
             raise
+        finally:
+            self._changing.set()
+            self._changing = None
         if isinstance(provider, Provider):
             self._app.counters = provider.counters
         return self
@@ -218,9 +228,14 @@ class Sockets(Generic[V, E]):
         self._entered -= 1
         if self._entered:
             return
-        with anyio.CancelScope(shield=True):  # bounded: both have their limits
-            await self._app.close_sessions(GOING_AWAY, "going away")
-            await self.provider.__aexit__(exc_type, exc, traceback)
+        self._changing = anyio.Event()
+        try:
+            with anyio.CancelScope(shield=True):  # bounded: both have their limits
+                await self._app.close_sessions(GOING_AWAY, "going away")
+                await self.provider.__aexit__(exc_type, exc, traceback)
+        finally:
+            self._changing.set()
+            self._changing = None
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncGenerator[dict[str, Any]]:
@@ -242,11 +257,8 @@ class Sockets(Generic[V, E]):
         self._require_running()
         if not is_allowed(websocket, self._allowed_origins()):
             self._app.counters.refused["origin"] += 1
-            logger.warning(
-                "a page of %r may not connect to %r: name its origin in WIGWAG_ALLOWED_ORIGINS, or in "
-                "Sockets(allowed_origins=…), if it is yours",
-                websocket.headers.get("origin"),
-                websocket.headers.get("host"),
+            self._log_foreign_origin(
+                websocket.headers["origin"][:200], websocket.headers.get("host", "")[:200]
             )
             await _deny(websocket, 403, "this origin may not connect")
             return
@@ -275,6 +287,17 @@ class Sockets(Generic[V, E]):
                 await self._accept_and_close(websocket, GOING_AWAY, "going away")
                 return
         await self.serve(websocket, user)
+
+    def _log_foreign_origin(self, origin: str, host: str) -> None:
+        """Once per origin, and of few: they are a stranger's words, and counted anyway."""
+        if origin not in self._foreign_origins and len(self._foreign_origins) < _FOREIGN_ORIGINS_LOGGED:
+            self._foreign_origins.add(origin)
+            logger.warning(
+                "a page of %r may not connect to %r: name its origin in WIGWAG_ALLOWED_ORIGINS, or in "
+                "Sockets(allowed_origins=…), if it is yours; more from there are counted, not logged",
+                origin,
+                host,
+            )
 
     async def serve(self, websocket: WebSocket, user: V) -> None:
         """Serve a socket from an endpoint of your own, which has decided that it may connect.
