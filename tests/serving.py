@@ -43,7 +43,9 @@ class Service:
             pytest.fail(f"it ended with {process.wait(LIMIT_S)}:\n{''.join(self.said)}")
         text = "".join(self.said)
         self.internal = self._url(r"internal +(http://\S+?)/ ", text)
-        self.public = self._url(r"(?:page|app) +(http://\S+?)/", text)
+        # An application without a page has only its sockets named.
+        where = self._url(r"(?:page|app|sockets) +((?:http|ws)://\S+?)/", text)
+        self.public = where.replace("ws", "http", 1) if where.startswith("ws") else where
         self.ws = f"{self.public.replace('http', 'ws', 1)}/ws"
 
     @staticmethod

@@ -75,6 +75,7 @@ def test_in_development_mode_a_client_publishes_too(service: Service) -> None:
     ("data", "message"),
     [
         ({"topic": "__broadcast__", "text": "x"}, "names that begin with __ are reserved"),
+        ({"topic": "lobby", "name": "wigwag.resync", "data": {}}, "begin with wigwag. are the server's own"),
         ({"topic": "lobby"}, 'a message has "name" and "data", or "text"'),
         ({"topic": "lobby", "text": 1}, "Expected `str`, got `int`"),
     ],
@@ -163,6 +164,7 @@ def listening(*arguments: str) -> Generator[tuple[subprocess.Popen[str], IO[str]
 
 def test_listen_prints_what_is_published_until_ctrl_c(service: Service) -> None:
     with listening("lobby", "orders:7", "--url", service.ws) as (process, out, err):
+        assert err.readline() == f"wigwag: connected to {service.ws}, joining lobby, orders:7\n"
         assert err.readline() == "wigwag: listening to lobby, orders:7; Ctrl-C stops\n"
         assert run("publish", "lobby", "hello", "--url", service.internal).returncode == 0
         event = ("orders:7", '{"id":7}', "--name", "created")
@@ -177,6 +179,7 @@ def test_listen_prints_what_is_published_until_ctrl_c(service: Service) -> None:
 
 def test_listen_comes_back_with_the_service_and_says_so() -> None:
     with serving() as first, listening("lobby", "--url", first.ws) as (_, out, err):
+        assert "joining lobby" in err.readline()
         assert "listening to lobby" in err.readline()
         first.end()
         assert "trying again" in err.readline()
@@ -199,3 +202,22 @@ def test_output_that_nobody_reads_is_no_traceback() -> None:
             command, env=environment(), stdout=closed, stderr=subprocess.PIPE, timeout=LIMIT_S, check=False
         )
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_two_on_one_address_are_one_too_many() -> None:
+    with serving() as first:
+        address = first.public.removeprefix("http://")
+        second = run("serve", "--listen", address, "--internal-listen", "127.0.0.1:0")
+        assert second.returncode == 1
+        assert second.stderr.count("\n") == 1
+        assert f"can't listen on {address}: address already in use" in second.stderr
+
+
+@pytest.mark.parametrize("key", ["", " s3cr3t ", "s3cr3t\nb", "s3créts"])
+def test_a_key_that_could_never_match_is_refused_and_not_shown(key: str) -> None:
+    served = run("serve", "--listen", "127.0.0.1:0", WIGWAG_API_KEY=key)
+    published = run("publish", "lobby", "x", f"--key={key}")
+    for tried in (served, published):
+        assert tried.returncode == 2
+        assert "printable ASCII" in tried.stderr
+        assert not key.strip() or key.strip() not in tried.stderr

@@ -78,3 +78,11 @@ def test_what_can_not_be_bound_is_said_in_words(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket, "getaddrinfo", unknown_name)
     with pytest.raises(CannotServe, match=r"^can't listen on chat\.example:80: name or service not known"):
         bind(Listen("chat.example", 80), "WIGWAG_LISTEN", "--listen")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="not on this machine: Linux only")
+def test_a_peer_that_takes_nothing_does_not_keep_its_socket_for_ever() -> None:
+    with bind(HERE, "WIGWAG_LISTEN", "--listen") as bound, socket.create_connection(bound.getsockname()):
+        accepted, _ = bound.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 40_000

@@ -97,6 +97,12 @@ def test_publish_says_when_nobody_answers(wigwag: Wigwag) -> None:
     assert (ended.code, ended.err) == (1, expected)
 
 
+def test_publish_says_what_is_no_url(wigwag: Wigwag) -> None:
+    ended = wigwag("publish", "lobby", "hello", "--url", "http://127.0.0.1:1/a b")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "URL can't contain control characters" in ended.err
+
+
 @pytest.mark.parametrize(
     ("message", "line"),
     [

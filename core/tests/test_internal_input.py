@@ -29,6 +29,7 @@ async def api() -> AsyncGenerator[Api]:
 
 
 ONE_OF = 'a message has "name" and "data", or "text", or "base64", and only one of them'
+OURS = "event names that begin with wigwag. are the server's own"
 RESERVED = "names that begin with __ are reserved"
 
 
@@ -40,7 +41,12 @@ RESERVED = "names that begin with __ are reserved"
         (b"\xff\xfe", "$", "not UTF-8"),
         (b'{"topic":"a","name":"x","data":"\xff"}', "$", "not UTF-8"),
         (b'{"topic":"a","name":"x","data":NaN}', "$", "JSON is malformed: invalid character (byte 31)"),
-        (b'{"topic":"a","text":"\\ud800"}', "$", "Input data was truncated"),
+        (b'{"topic":"a","text":"\\ud800"}', "$", "not Unicode: a \\ud800 to \\udfff"),
+        (b'{"topic":"a","text":"\\udc00\\ud83d\\ude00"}', "$", "not Unicode: a \\ud800 to \\udfff"),
+        (b'{"messages":[{"topic":"a","text":"\\ud800"}]}', "$", "not Unicode: a \\ud800"),
+        (b'{"topic":"a","text":"\\\\ud800 \\ud83d\\ude00"', "$", "Input data was truncated"),
+        ({"topic": "lobby", "name": "wigwag.resync", "data": 1}, "$.name", OURS),
+        ({"messages": [LOBBY, {"topic": "a", "name": "wigwag.x", "data": 1}]}, "$.messages[1].name", OURS),
         (b'{"topic":"a","name":"x","data":' + b"[" * 100_000, "$", "nested too deeply"),
         (b"[" * 100_000, "$", "Expected `object`, got `array`"),
         (b"[]", "$", "Expected `object`, got `array`"),
@@ -93,6 +99,7 @@ async def test_what_can_not_be_published_is_refused_and_nothing_is_sent(
         ("/api/send", {"socketId": 7, "text": "x"}, "$.socketId", "Expected `str`, got `int`"),
         ("/api/broadcast", {"topic": "lobby", "text": "x"}, "$", "unknown field `topic`"),
         ("/api/broadcast", {}, "$", ONE_OF),
+        ("/api/broadcast", {"name": "wigwag.dropped", "data": 1}, "$.name", OURS),
         ("/api/disconnect", {}, "$", 'either "socketId" or "user" says whom'),
         ("/api/disconnect", {"user": "a", "socketId": "b"}, "$", 'either "socketId" or "user"'),
         ("/api/disconnect", {"user": ""}, "$.user", "of length >= 1"),
@@ -123,6 +130,8 @@ async def test_what_is_no_topic_has_no_count(api: Api, topic: str, rule: str) ->
     response = await api.client.get(f"/api/topics/{topic}")
     assert response.status_code == 400
     assert rule in response.json()["error"]
+    (detail,) = response.json()["details"]
+    assert (detail["path"], rule in detail["message"]) == ("$.topic", True)
 
 
 async def test_a_body_over_the_limit_is_refused(api: Api) -> None:

@@ -282,6 +282,28 @@ async def test_stop_waits_for_what_is_being_published(world: World) -> None:
         assert fates.of == {"a": "taken", "b": "taken"}
 
 
+async def test_whoever_waits_for_it_to_be_empty_is_told(world: World) -> None:
+    node = await world.node()
+    run = node.provider.node
+    assert run is not None
+    for _ in range(2):  # it has been empty before, or not
+        returned: list[int] = []
+
+        async def flush(number: int, returned: list[int] = returned) -> None:
+            await run.flush()
+            returned.append(number)
+
+        async with fates_of(node) as fates:
+            node.broker.publishing.shut()
+            await fates.publish("a")
+            for number in range(3):
+                fates.tasks.start_soon(flush, number)
+            await settle()
+            assert returned == []
+            node.broker.publishing.open()
+        assert sorted(returned) == [0, 1, 2]
+
+
 async def test_stop_fails_what_it_could_not_publish_in_its_time(world: World) -> None:
     node = await world.node(stop_timeout_s=1.0)
     async with fates_of(node) as fates:

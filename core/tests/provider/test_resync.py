@@ -7,30 +7,17 @@ import msgspec
 import pytest
 
 from clocks import settle
-from provider.world import NodeUnderTest, World, pass_time
+from provider.world import World, begin_outage, end_outage, pass_time
 from wigwag.errors import NotLive
 from wigwag.testing import FakeBroker, FakeSocket
 
 pytestmark = pytest.mark.anyio
 
 
-async def begin_outage(world: World, node: NodeUnderTest) -> None:
-    """Lose the link, and hold what the next session will have to confirm."""
-    node.broker.connecting.shut()
-    node.broker.cut()
-    await pass_time(1)
-    assert node.broker.connecting.held == 1
-
-
-async def end_outage(node: NodeUnderTest) -> None:
-    node.broker.connecting.open()
-    await settle()
-
-
 async def test_each_socket_is_told_once_of_its_topics_and_the_topicless_of_none(world: World) -> None:
     node = await world.node()
     both, one, none = await node.join("a", "b"), await node.join("a"), node.attach()
-    await begin_outage(world, node)
+    await begin_outage(node)
     await end_outage(node)
     assert both.resyncs == [["a", "b"]]
     assert one.resyncs == [["a"]]
@@ -43,7 +30,7 @@ async def test_each_socket_is_told_once_of_its_topics_and_the_topicless_of_none(
 async def test_the_event_says_the_topics_and_over_what_time_to_refetch(world: World) -> None:
     node = await world.node()
     sockets = [await node.join("a") for _ in range(40)]
-    await begin_outage(world, node)
+    await begin_outage(node)
     await end_outage(node)
     event = msgspec.json.decode(sockets[0].frames[0].payload)
     assert event["name"] == "wigwag.resync"
@@ -54,7 +41,7 @@ async def test_the_event_says_the_topics_and_over_what_time_to_refetch(world: Wo
 async def test_a_great_many_sockets_are_all_told_and_others_run_meanwhile(world: World) -> None:
     node = await world.node()
     sockets = [await node.join("a") for _ in range(1000)]
-    await begin_outage(world, node)
+    await begin_outage(node)
     await end_outage(node)
     assert all(socket.resyncs == [["a"]] for socket in sockets)
 
@@ -83,7 +70,7 @@ async def test_nobody_is_told_at_the_loss_and_none_before_every_lost_topic_is_li
 async def test_telling_does_not_starve_under_steady_joins(world: World) -> None:
     node = await world.node()
     socket = await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     node.broker.subscribing.shut()
     await end_outage(node)
     newcomer = node.attach()
@@ -101,7 +88,7 @@ async def test_telling_does_not_starve_under_steady_joins(world: World) -> None:
 async def test_a_newcomer_who_waits_is_not_told(world: World) -> None:
     node = await world.node()
     old = await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     newcomer = node.attach()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(node.provider.subscribe, newcomer.id, "a")
@@ -114,7 +101,7 @@ async def test_a_newcomer_who_waits_is_not_told(world: World) -> None:
 async def test_a_newcomer_who_gave_up_is_told(world: World) -> None:
     node = await world.node(subscribe_timeout_s=1.0)
     await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     newcomer = node.attach()
     with pytest.raises(NotLive):
         await node.provider.subscribe(newcomer.id, "a")
@@ -128,7 +115,7 @@ async def test_a_re_joiner_is_told(world: World, stays: bool) -> None:
     socket = await node.join("a")
     if stays:
         await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     await node.provider.unsubscribe(socket.id, "a")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(node.provider.subscribe, socket.id, "a")
@@ -140,7 +127,7 @@ async def test_a_re_joiner_is_told(world: World, stays: bool) -> None:
 async def test_who_left_in_an_outage_and_comes_back_long_after_it_is_told_nothing(world: World) -> None:
     node = await world.node()
     socket = await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     await node.provider.unsubscribe(socket.id, "a")
     await end_outage(node)
     assert socket.resyncs == [[]]
@@ -153,7 +140,7 @@ async def test_who_left_in_an_outage_and_comes_back_long_after_it_is_told_nothin
 async def test_who_was_a_newcomer_is_one_still_when_it_leaves_and_comes_back(world: World) -> None:
     node = await world.node()
     await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     newcomer = node.attach()
     with anyio.move_on_after(0):
         await node.provider.subscribe(newcomer.id, "a")
@@ -170,7 +157,7 @@ async def test_who_was_a_newcomer_is_one_still_when_it_leaves_and_comes_back(wor
 async def test_who_has_left_is_not_told_of_the_topic(world: World) -> None:
     node = await world.node()
     socket, other = await node.join("a", "b"), await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     await node.provider.unsubscribe(socket.id, "a")
     await end_outage(node)
     assert (socket.resyncs, other.resyncs) == ([["b"]], [["a"]])
@@ -179,7 +166,7 @@ async def test_who_has_left_is_not_told_of_the_topic(world: World) -> None:
 async def test_a_lost_topic_that_its_last_socket_left_is_not_waited_for(world: World) -> None:
     node = await world.node()
     leaver, socket = await node.join("gone"), await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     await node.provider.unsubscribe(leaver.id, "gone")
     await end_outage(node)
     assert socket.resyncs == [["a"]]
@@ -190,7 +177,7 @@ async def test_a_lost_topic_that_its_last_socket_left_is_not_waited_for(world: W
 async def test_a_socket_that_went_meanwhile_is_not_told(world: World) -> None:
     node = await world.node()
     gone, socket = await node.join("a"), await node.join("a")
-    await begin_outage(world, node)
+    await begin_outage(node)
     node.provider.detach(gone.id)
     await end_outage(node)
     assert (gone.frames, socket.resyncs) == ([], [["a"]])
@@ -221,7 +208,7 @@ async def test_a_second_loss_after_the_telling_is_told_again(world: World) -> No
     node = await world.node()
     socket = await node.join("a")
     for count in (1, 2, 3):
-        await begin_outage(world, node)
+        await begin_outage(node)
         await end_outage(node)
         assert socket.resyncs == [["a"]] * count
 
@@ -263,100 +250,6 @@ async def test_a_socket_that_attached_while_all_was_well_is_told_nothing(world: 
     assert socket.frames == []
 
 
-async def test_a_gap_is_told_to_those_whom_it_concerns_at_once(world: World) -> None:
-    node = await world.node()
-    a, b = await node.join("a"), await node.join("b")
-    node.broker.inboxes[-1].gap(["a", "unknown"])
-    await settle()
-    assert (a.resyncs, b.resyncs) == ([["a"]], [])
-
-
-async def test_a_gap_of_any_topic_is_told_to_all(world: World) -> None:
-    node = await world.node()
-    a, none = await node.join("a"), node.attach()
-    node.broker.inboxes[-1].gap()
-    await settle()
-    assert (a.resyncs, none.resyncs) == ([["a"]], [[]])
-
-
-async def test_who_left_before_it_could_be_told_of_a_gap_is_told_nothing(world: World) -> None:
-    node = await world.node()
-    socket = await node.join("a")
-    node.broker.inboxes[-1].gap(["a"])
-    await node.provider.unsubscribe(socket.id, "a")
-    await settle()
-    assert socket.frames == []
-
-
-async def test_a_broker_that_kept_everything_delivers_it_and_nobody_is_told(world: World) -> None:
-    node = await world.node(FakeBroker(world.network, kept=True))
-    other = await world.node()
-    socket = await node.join("a")
-    await begin_outage(world, node)
-    await other.provider.publish("a", "meanwhile")
-    await end_outage(node)
-    await pass_time(1)
-    assert socket.messages == ["meanwhile"]
-    assert socket.resyncs == []
-
-
-async def test_what_an_earlier_session_did_not_keep_is_told_though_a_later_one_keeps(
-    world: World,
-) -> None:
-    node = await world.node()
-    socket, none = await node.join("a"), node.attach()
-    node.broker.subscribing.shut()
-    node.broker.cut()
-    await pass_time(1)  # a session that has not kept, and dies before a topic is live
-    node.broker.kept = True
-    node.broker.cut()
-    await pass_time(1)
-    node.broker.subscribing.open()
-    await settle()
-    assert (socket.resyncs, none.resyncs) == ([["a"]], [[]])
-
-
-async def test_who_gave_up_is_told_though_the_session_kept_everything(world: World) -> None:
-    """NotLive promised it."""
-    node = await world.node(FakeBroker(world.network, kept=True), subscribe_timeout_s=1.0)
-    await node.join("a")
-    await begin_outage(world, node)
-    newcomer = node.attach()
-    with pytest.raises(NotLive):
-        await node.provider.subscribe(newcomer.id, "a")
-    await end_outage(node)
-    assert newcomer.resyncs == [["a"]]
-
-
-async def test_leaving_in_an_outage_that_lost_nothing_is_forgotten(world: World) -> None:
-    node = await world.node(FakeBroker(world.network, kept=True))
-    socket = await node.join("a")
-    await node.join("a")
-    await begin_outage(world, node)
-    await node.provider.unsubscribe(socket.id, "a")
-    await end_outage(node)
-    await pass_time(60)
-    for socket_id in node.provider.node.fanout.sockets:  # type: ignore[union-attr]
-        await node.provider.unsubscribe(socket_id, "a")
-    await pass_time(60)
-    await node.provider.subscribe(socket.id, "a")  # anew: nothing was lost of it
-    await pass_time(1)
-    assert socket.resyncs == []
-
-
-async def test_a_refused_topic_is_told_at_once_and_again_when_it_is_back(world: World) -> None:
-    node = await world.node()
-    refused, other = await node.join("a"), await node.join("b")
-    world.network.forbidden["a"] = "no longer yours"
-    await begin_outage(world, node)
-    await end_outage(node)
-    assert (refused.resyncs, other.resyncs) == ([["a"]], [["b"]])
-    await pass_time(29)
-    world.network.forbidden.clear()
-    await pass_time(2)
-    assert (refused.resyncs, other.resyncs) == ([["a"], ["a"]], [["b"]])
-
-
 async def test_a_told_socket_that_fails_does_not_keep_the_others_from_being_told(world: World) -> None:
     node = await world.node()
 
@@ -366,7 +259,7 @@ async def test_a_told_socket_that_fails_does_not_keep_the_others_from_being_told
     bad = await node.join("a")
     bad.on_write = explode
     good = [await node.join("a") for _ in range(3)]
-    await begin_outage(world, node)
+    await begin_outage(node)
     await end_outage(node)
     assert [socket.resyncs for socket in good] == [[["a"]]] * 3
 

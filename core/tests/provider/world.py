@@ -75,3 +75,26 @@ async def pass_time(seconds: float) -> None:
     """Let so much time go by, and be done with what it brings."""
     await anyio.sleep(seconds)
     await settle()
+
+
+async def begin_outage(node: NodeUnderTest) -> None:
+    """Lose the link, and hold the next one back."""
+    node.broker.connecting.shut()
+    node.broker.cut()
+    await pass_time(1)
+    assert node.broker.connecting.held == 1
+
+
+async def end_outage(node: NodeUnderTest) -> None:
+    """Let the link come back."""
+    node.broker.connecting.open()
+    await settle()
+
+
+def is_running(node: NodeUnderTest) -> bool:
+    return node.provider.is_running
+
+
+def runs(broker: FakeBroker) -> tuple[int, int]:
+    """How often it was run, and closed."""
+    return len(broker.called("run")), len(broker.called("close"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -197,6 +198,18 @@ async def test_an_open_handler_that_fails_is_logged_and_the_socket_lives(
     assert "boom" not in str(peer.events)
     await peer.say("2")
     assert peer.take() == [3]
+
+
+async def test_a_handler_that_fails_is_named_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(ctx: Context) -> None:
+        raise LookupError
+
+    for handler, name in ((fail, fail.__qualname__), (functools.partial(fail), "functools.partial(")):
+        caplog.clear()
+        await world.connect(Sockets(open=handler))
+        assert f"the {name}" in caplog.text
 
 
 async def test_a_socket_that_open_closes_handles_no_message(world: World) -> None:

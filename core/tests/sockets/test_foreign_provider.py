@@ -105,6 +105,24 @@ async def test_a_provider_can_be_written_from_outside(world: World) -> None:
     assert (provider.entered, provider.sockets) == (0, {})
 
 
+async def test_a_provider_that_fails_costs_its_socket_and_no_other(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(Smallest):
+        def attach(self, socket: LocalSocket) -> None:
+            if not self.sockets:
+                super().attach(socket)
+            else:
+                raise LookupError("no room")
+
+    sockets = Sockets(Failing())
+    first, second = [await world.connect(sockets) for _ in range(2)]
+    assert (first.closed, second.closed) == (None, (1011, "internal error"))
+    assert "LookupError: no room" in caplog.text
+    await first.say("2")
+    assert first.take() == [3]
+
+
 # After the end
 
 

@@ -55,7 +55,8 @@ async def test_connection_guards_are_asked_once_in_order_before_open(world: Worl
 )
 async def test_the_first_refusal_closes_with_1008_and_ends_the_asking(world: World, answer: Any) -> None:
     seen: Seen = []
-    guards = [noting(seen, "yes"), noting(seen, "no", answer), noting(seen, "never asked")]
+    guards = [noting(seen, name) for name in ("yes", "and yes", "never asked")]
+    guards.insert(2, noting(seen, "no", answer))
     sockets = Sockets(
         connection_guards=guards,
         open=lambda ctx: seen.append("open"),
@@ -68,7 +69,7 @@ async def test_the_first_refusal_closes_with_1008_and_ends_the_asking(world: Wor
     await settle()
     assert peer.is_accepted
     assert peer.closed == (1008, "refused")
-    assert seen == ["yes", "no"]
+    assert seen == ["yes", "and yes", "no"]
     assert sockets.provider.connection_count() == 0
     assert sockets._app.counters.refused["connection guard"] == 1
     assert not sockets._app.counters.closed

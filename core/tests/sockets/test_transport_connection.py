@@ -177,6 +177,7 @@ async def test_a_close_follows_what_was_written_before(world: World) -> None:
     assert server.transport.calls == ["close"]
     await server.say("x")
     assert notes[1:] == [(4000, "é" * 100, ["t"])]
+    assert sockets._app.counters.received == 0
 
 
 async def test_close_frames_as_they_stand(world: World) -> None:

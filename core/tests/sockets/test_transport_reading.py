@@ -40,6 +40,17 @@ async def test_pings_and_pongs_of_the_protocol_are_told(world: World) -> None:
     assert len(notes) == 2
 
 
+async def test_pings_that_nobody_asked_for_are_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, _ = await connect(world, Sockets())
+    server.session.pinged(b"a")
+    server.session.ponged(b"b")
+    server.session.drained()
+    await settle()
+    assert not caplog.records
+
+
 async def test_pings_before_the_guards_have_let_the_socket_in_are_not_told(world: World) -> None:
     notes: Notes = []
     go_on = anyio.Event()
@@ -87,7 +98,9 @@ async def test_who_floods_is_read_no_further_until_there_is_room(world: World) -
     assert seen == ["a", "b", "c", "d", "e"]
 
 
-async def test_what_came_before_the_client_left_is_still_handled(world: World) -> None:
+async def test_what_came_before_the_client_left_is_still_handled(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     notes: Notes = []
 
     async def message(ctx: SocketContext, message: str | bytes) -> None:
@@ -101,6 +114,7 @@ async def test_what_came_before_the_client_left_is_still_handled(world: World) -
     assert len(notes) == 1
     await pass_time(2.1)
     assert notes[1:] == ["a", "b", (1000, "", ["t"])]
+    assert not caplog.records
 
 
 async def test_a_handler_that_does_not_end_is_cancelled_and_cleans_up_before_the_close_handler(
@@ -155,6 +169,23 @@ async def test_who_leaves_with_the_handshake_leaves_nothing(world: World) -> Non
     await world.connect(sockets, extensions={EXTENSION: Fleeting(world.tasks)})
     assert notes == []
     assert not sockets._app.sessions
+
+
+async def test_who_is_sent_away_with_the_handshake_is_not_let_in(world: World) -> None:
+    notes: Notes = []
+
+    class Closing(TakingServer):
+        def take_over(self, session: Any, make: Any) -> Any:
+            connection = super().take_over(session, make)
+            session.close(1012, "going away")
+            return connection
+
+    server = Closing(world.tasks)
+    sockets = noting(notes)
+    await world.connect(sockets, extensions={EXTENSION: server})
+    assert server.take() == [(1012, "going away")]
+    assert notes == []
+    assert sockets._app.counters.opened == 0
 
 
 async def test_stopping_closes_with_1012_and_waits_for_the_close_handlers(world: World) -> None:

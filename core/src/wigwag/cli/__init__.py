@@ -14,7 +14,7 @@ from wigwag.errors import SettingsError, WigwagError
 from wigwag.factory import PREFIX, load_core_settings, load_plugin
 from wigwag.plugins import INSTALLABLE, distribution_of, installed, load
 from wigwag.provider import ProviderSettings
-from wigwag.settings import Listen, ServiceSettings, load_settings, variables
+from wigwag.settings import Listen, Secret, ServiceSettings, load_settings, variables
 
 FAILURE = 1
 USAGE = 2
@@ -44,7 +44,8 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> L
     try:
         return None if value is None else Listen.parse(value)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not HOST:PORT, [HOST]:PORT or :PORT") from None
+        accepted = "HOST:PORT, [HOST]:PORT or :PORT, with a port from 0 to 65535"
+        raise click.BadParameter(f"{value!r} is not {accepted}") from None
 
 
 def _help_of(name: str) -> str:
@@ -60,7 +61,7 @@ _SERVE_EPILOG = """\b
 Examples:
   wigwag serve                       the stock service, with a page on http://127.0.0.1:8000/
   wigwag serve main:app              your Starlette or FastAPI application
-  WIGWAG_PROVIDER=redis wigwag serve main:app
+  wigwag serve main:app --listen 127.0.0.1:8080
 
 \b
 docs/settings.md lists every setting.
@@ -120,7 +121,7 @@ def serve(app: str | None, app_dir: str | None, **options: Any) -> None:
 
 @cli.command()
 def providers() -> None:
-    """List the providers that are installed, and those that could be.
+    """List the providers that are installed, and those that are to come.
 
     Only the chosen one, marked with *, is loaded.
     """
@@ -130,9 +131,9 @@ def providers() -> None:
         mark = "*" if name == chosen else " "
         summary = f"  {load(name).summary}" if name == chosen else ""
         click.echo(f"{mark} {name:<10} {distribution_of(entry)}{summary}")
-    for name, command in INSTALLABLE.items():
+    for name in INSTALLABLE:
         if name not in found:
-            click.echo(f"  {name:<10} not installed: {command}")
+            click.echo(f"  {name:<10} not released yet")
     click.echo("\nWIGWAG_PROVIDER chooses one; memory unless set.")
     load_plugin(chosen, os.environ)  # says what is wrong with the choice, if anything
 
@@ -150,12 +151,17 @@ def publish(topic: str, message: str, name: str | None, url: str, key: str | Non
     """
     from wigwag.cli.publish import publish as run
 
-    run(topic, message, name=name, url=url, key=key or _key(os.environ))
+    run(topic, message, name=name, url=url, key=_key(key, os.environ))
 
 
-def _key(environ: Mapping[str, str]) -> str | None:
-    secret = load_settings(ServiceSettings, PREFIX, environ).api_key
-    return None if secret is None else secret.reveal()
+def _key(given: str | None, environ: Mapping[str, str]) -> str | None:
+    if given is None:
+        secret = load_settings(ServiceSettings, PREFIX, environ).api_key
+        return None if secret is None else secret.reveal()
+    try:
+        return Secret.parse(given).reveal()
+    except ValueError:
+        raise click.UsageError(f"--key must be {Secret.accepted}") from None
 
 
 @cli.command(epilog=_LISTEN_EPILOG)

@@ -10,7 +10,16 @@ from typing import Any
 import click
 import msgspec
 
-from wigwag.client import ClientError, ClientState, Event, Received, Reply, SocketClient
+from wigwag.client import (
+    ClientError,
+    ClientState,
+    Event,
+    Received,
+    Reply,
+    RequestFailed,
+    RequestTimeout,
+    SocketClient,
+)
 from wigwag.errors import InvalidTopic
 from wigwag.topics import check_topic
 
@@ -41,11 +50,28 @@ async def _listen(url: str, topics: Sequence[str]) -> None:
     client.on_state_change(_Notices().state)
     client.on_error(_say_error)
     async with client:
-        for topic in topics:
+        _say(f"connected to {url}, joining {', '.join(topics)}")
+        joining = asyncio.create_task(_join(client, topics))
+        try:
+            async for message in client.events():
+                click.echo(line_of(message))
+        finally:
+            joining.cancel()
+
+
+async def _join(client: SocketClient, topics: Sequence[str]) -> None:
+    """Beside the reading: what comes meanwhile is printed, from a server that knows no rooms too."""
+    joined: list[str] = []
+    for topic in topics:
+        try:
             await client.join_room(topic)
-        _say(f"listening to {', '.join(topics)}; Ctrl-C stops")
-        async for message in client.events():
-            click.echo(line_of(message))
+        except RequestTimeout:
+            _say(f"no answer to room.join for {topic}: does this application have rooms?")
+        except RequestFailed as exc:
+            _say(f"{topic} can't be joined: {exc}")
+        else:
+            joined.append(topic)
+    _say(f"listening to {', '.join(joined) or 'what comes unasked'}; Ctrl-C stops")
 
 
 def line_of(message: Received) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from typing import Any, Final
@@ -40,7 +41,7 @@ def publish(topic: str, message: str, *, name: str | None, url: str, key: str | 
     except urllib.error.HTTPError as exc:
         with exc:
             raise WigwagError(f"{url} answered {exc.code}: {_why(exc.read())}") from None
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         why = getattr(exc, "reason", exc)
         why = getattr(why, "strerror", None) or why
         raise WigwagError(f"can't reach {url}: {why}; is `wigwag serve` running?") from None

@@ -21,7 +21,7 @@ class Event:
 
     name: str
     data: Any
-    timestamp: float | None = None
+    timestamp: int | float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _Frame(msgspec.Struct):
     name: str | UnsetType = UNSET
     type: str | UnsetType = UNSET
     data: Any = None
-    timestamp: float | None = None
+    timestamp: int | float | None = None
     correlationId: CorrelationId | None = None  # noqa: N815 - the wire's name
     error: str | None = None
     details: list[dict[str, Any]] | None = None

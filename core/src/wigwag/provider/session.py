@@ -229,7 +229,7 @@ class Session:
         self._outbox.send_first(channel, payload)
         quiet = 0
         ticks = 0
-        while self._echoed != self._sent:
+        while True:
             inbound = self._inbound
             await self._echo.wait(tick_s)
             ticks += 1

@@ -9,13 +9,24 @@ from wigwag.errors import SettingsError, WigwagError
 from wigwag.service.access import is_loopback
 from wigwag.settings import Listen, ServiceSettings
 
+_BACKLOG = 2048
+#: A peer that takes nothing of what it was sent for so long is dropped by the kernel: closed as too slow, it
+#: would else keep its file descriptor and its buffer for as long as it likes.
+_USER_TIMEOUT_MS = 40_000
+
 
 class CannotServe(WigwagError):
     """The service could not start: an address is taken, or the application failed as it started."""
 
 
 def check_exposure(settings: ServiceSettings, *, stock: bool) -> None:
-    """Raises SettingsError where strangers could publish."""
+    """Raises SettingsError where strangers could publish, or the two addresses are one."""
+    if settings.listen == settings.internal_listen and settings.listen.port != 0:
+        raise SettingsError(
+            f"--listen and --internal-listen are both {settings.listen}: the public port and the internal one "
+            "(WIGWAG_LISTEN, WIGWAG_INTERNAL_LISTEN) must differ",
+            variable="WIGWAG_INTERNAL_LISTEN",
+        )
     if stock and not settings.insecure and not is_local(settings.listen):
         raise SettingsError(
             f"WIGWAG_LISTEN={settings.listen} is open to other machines, and the stock service lets anyone join "
@@ -42,7 +53,7 @@ def is_local(listen: Listen) -> bool:
 
 
 def bind(listen: Listen, variable: str, option: str) -> socket.socket:
-    """A socket of this address, bound but not listening yet.
+    """A socket that listens on this address; what connects meanwhile waits until it is served.
 
     Raises:
         CannotServe: it is taken, or not this machine's.
@@ -60,7 +71,12 @@ def bind(listen: Listen, variable: str, option: str) -> socket.socket:
             bound = socket.socket(family, socket.SOCK_STREAM)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; the sockets that are accepted inherit it
+                bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
             bound.bind(address)
+            # Here, not in the server: with SO_REUSEADDR two may bind, and uvloop does not say that the
+            # second could not listen.
+            bound.listen(_BACKLOG)
         except BaseException:
             bound.close()
             raise

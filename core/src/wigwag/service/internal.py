@@ -176,7 +176,7 @@ async def _invalid(request: Request, exc: Exception) -> Response:
 
 async def _invalid_topic(request: Request, exc: Exception) -> Response:
     rule = exc.rule if isinstance(exc, InvalidTopic) else ""
-    return JSONResponse({"error": rule, "details": [{"path": "topic", "message": rule}]}, 400)
+    return JSONResponse({"error": rule, "details": [{"path": "$.topic", "message": rule}]}, 400)
 
 
 async def _internal_error(request: Request, exc: Exception) -> Response:

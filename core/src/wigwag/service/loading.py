@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import sys
 import traceback
@@ -48,9 +49,28 @@ def load_app(spec: str, app_dir: str | None = None) -> ASGIApp:
         raise _failed(spec, exc) from exc
     except Exception as exc:
         raise _failed(spec, exc) from exc
-    if not callable(found):
-        raise SettingsError(f"{spec} is no ASGI application, but {type(found).__name__}")
+    why = _why_not_asgi(found)
+    if why is not None:
+        raise SettingsError(f"{spec} is no ASGI application, but {why}")
     return cast("ASGIApp", found)
+
+
+def _why_not_asgi(found: object) -> str | None:
+    """What it is, unless it can be called as ``await found(scope, receive, send)``."""
+    if inspect.isclass(found):
+        if hasattr(found, "__await__"):  # such as Starlette's endpoints
+            return None
+        return f"the class {found.__name__}"
+    if not callable(found):
+        return type(found).__name__
+    try:
+        inspect.signature(found).bind(None, None, None)
+    except TypeError:
+        name = getattr(found, "__name__", type(found).__name__)
+        return f"{name}, which does not take scope, receive and send"
+    except ValueError:  # no signature, of something that is not written in Python
+        return None
+    return None
 
 
 def _failed(spec: str, exc: Exception) -> SettingsError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+import re
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -16,6 +17,16 @@ from wigwag.topics import check_topic
 T = TypeVar("T")
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
+
+#: What the names of the server's own events begin with; a client must be able to rely on who emitted them.
+RESERVED_PREFIX: Final = "wigwag."
+_RESERVED = f"event names that begin with {RESERVED_PREFIX} are the server's own"
+_LONE_SURROGATE = "not Unicode: a \\ud800 to \\udfff that is not one of a pair"
+
+# Pairs and other escapes are consumed as wholes, so that what the group finds is alone.
+_find_surrogates = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+).finditer
 
 _ONE_OF = 'a message has "name" and "data", or "text", or "base64", and only one of them'
 
@@ -145,6 +156,10 @@ def _decode(text: str | Raw, type_: type[T], path: str) -> T:
     except RecursionError:
         raise _invalid("nested too deeply", path) from None
     except msgspec.DecodeError as exc:
+        # Of which msgspec says that the input is truncated, or malformed.
+        is_syntax = not isinstance(exc, msgspec.ValidationError)
+        if is_syntax and isinstance(text, str) and any(found[1] for found in _find_surrogates(text)):
+            raise _invalid(_LONE_SURROGATE, path) from None
         message, _, where = str(exc).partition(" - at `$")
         raise _invalid(message, path + where.rstrip("`")) from None
 
@@ -157,13 +172,16 @@ def prepare_one(message: Content, path: str = "$") -> tuple[Content, str | bytes
     """
     try:
         message.check()
-        return message, message.payload()
+        payload = message.payload()
     except InvalidTopic as exc:
         raise _invalid(exc.rule, f"{path}.topic") from None
     except InvalidSocketId as exc:
         raise _invalid(str(exc), f"{path}.socketId") from None
     except InvalidMessage as exc:
         raise _invalid(str(exc), path) from None
+    if not isinstance(message.name, UnsetType) and message.name.startswith(RESERVED_PREFIX):
+        raise _invalid(_RESERVED, f"{path}.name")
+    return message, payload
 
 
 def _invalid(message: str, path: str = "$") -> InvalidMessage:

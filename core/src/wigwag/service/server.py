@@ -112,6 +112,7 @@ class _Service:
         self._settings = settings
         self._name = name
         self._providers: list[Provider] = []
+        self._app = app
         self._watched = Watched(app)
         self._was_killed = False
 
@@ -125,6 +126,7 @@ class _Service:
             ws="websockets-sansio",
             ws_max_size=_APP_MESSAGE_BYTES if self._name else self._settings.message_bytes,
             ws_per_message_deflate=False,  # memory and time for each socket, for small messages
+            proxy_headers=False,  # X-Forwarded-For is any client's to write, until a setting says whose counts
         )
         internal = _Server(
             create_internal_app(self._providers, self._settings.api_key),
@@ -182,6 +184,7 @@ class _Service:
             self._settings.internal_listen,
             providers,
             app=self._name,
+            served=self._app,
             has_key=self._settings.api_key is not None,
             is_local=is_local(self._settings.listen),
         )

@@ -24,13 +24,13 @@ class Secret(str):
     """A string that is never shown: ``repr``, ``str`` and formatting give ``***``."""
 
     __slots__ = ()
-    accepted: ClassVar[str] = "a text that is not empty"
+    accepted: ClassVar[str] = "printable ASCII characters, at least one, without spaces around them"
 
     @classmethod
     def parse(cls, text: str) -> Secret:
-        """Raises ValueError where it is empty."""
-        if not text:
-            raise ValueError("empty")
+        """Raises ValueError where it is empty, or could not be sent in an HTTP header as it is."""
+        if not text or text != text.strip() or not (text.isascii() and text.isprintable()):
+            raise ValueError("not a secret that can be sent")
         return cls(text)
 
     def reveal(self) -> str:
@@ -87,7 +87,7 @@ class Origin(str):
 
 # On the class, these would be fields.
 _ACCEPTED: Mapping[Any, str] = {
-    Listen: "HOST:PORT, like 127.0.0.1:8000, [::1]:8000, or :8000 for every address"
+    Listen: "HOST:PORT, like 127.0.0.1:8000, [::1]:8000, or :8000 for every address; ports 0 to 65535"
 }
 
 
@@ -111,7 +111,9 @@ def form_of(type_: Any, name: str, metadata: Mapping[str, Any]) -> Form:
         inner = [arg for arg in get_args(type_) if arg is not NoneType]
         if len(inner) == 1:
             form = form_of(inner[0], name, metadata)
-            return Form(form.accepted, lambda text: form.parse(text) if text else None, form.is_secret)
+            if form.is_secret:  # an empty one is a mistake, and must not open what it was to close
+                return form
+            return Form(form.accepted, lambda text: form.parse(text) if text else None)
     elif origin is Literal:
         choices = {str(choice): choice for choice in get_args(type_)}
         return Form(_one_of(list(choices)), lambda text: _choose(choices, text))

@@ -244,9 +244,9 @@ class Session:
         for guard in self.app.connection_guards:
             if not await self._passes(guard):
                 self.connection.close(REFUSED, "refused")
-            if self._gone or self.connection.is_closing:
+            if self.connection.is_closing:
                 return False
-        if self._gone or self.connection.is_closing:
+        if self.connection.is_closing:  # by either side
             return False
         try:
             self.provider.attach(self)
@@ -273,10 +273,10 @@ class Session:
 
     async def _handle_inbox(self) -> None:
         inbox = self._inbox
-        while inbox and (self._gone or not self.connection.is_closing):
+        while inbox:
             await self.connection.has_room()
             if not inbox or (self.connection.is_closing and not self._gone):
-                break  # we closed meanwhile
+                break  # we have closed: no handler begins
             was_full = self.is_full
             message, allowed = inbox.popleft()
             if was_full and not self.is_full:
