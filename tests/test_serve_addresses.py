@@ -9,6 +9,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from serving import LIMIT_S, run, serving
+from wigwag.service.addresses import CannotServe, bind
+from wigwag.settings import Listen
 
 
 @pytest.mark.parametrize("shared", ["--listen", "--internal-listen"])
@@ -39,3 +41,10 @@ def test_what_a_client_says_of_its_address_is_not_believed(tmp_path: Path) -> No
         request = Request(f"{service.public}/", headers={"X-Forwarded-For": "192.0.2.7"})
         with urlopen(request, timeout=LIMIT_S) as answer:
             assert answer.read() == b"127.0.0.1"
+
+
+def test_what_is_bound_is_taken_before_it_is_served() -> None:
+    with bind(Listen("127.0.0.1", 0), "WIGWAG_LISTEN", "--listen") as first:  # whose application still starts
+        taken = Listen(*first.getsockname())
+        with pytest.raises(CannotServe, match="address already in use"):
+            bind(taken, "WIGWAG_LISTEN", "--listen")

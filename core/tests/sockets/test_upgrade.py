@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -21,18 +22,22 @@ pytestmark = pytest.mark.anyio
 DENIAL: dict[str, Any] = {"websocket.http.response": {}}
 
 
-def nothing_runs() -> dict[str, Any]:
-    """Handlers and guards that must not be called."""
+@pytest.fixture
+def nothing_runs() -> Iterator[dict[str, Any]]:
+    """Handlers and guards of which none is called."""
+    ran: list[str] = []
 
-    def fail(*args: Any) -> Any:
-        raise AssertionError("nothing of the application runs")
+    def guard(ctx: SocketContext[Any, Any]) -> bool:
+        ran.append("guard")
+        return True
 
-    return {
-        "open": lambda ctx: fail(),
-        "message": lambda ctx, message: fail(),
-        "close": lambda ctx, code, reason: fail(),
-        "connection_guards": [lambda ctx: fail()],
+    yield {
+        "open": lambda ctx: ran.append("open"),
+        "message": lambda ctx, message: ran.append("message"),
+        "close": lambda ctx, code, reason: ran.append("close"),
+        "connection_guards": [guard],
     }
+    assert ran == []
 
 
 async def test_what_the_hook_returns_is_the_user(world: World) -> None:
@@ -66,13 +71,12 @@ async def test_without_a_hook_everybody_may_connect(world: World) -> None:
 
 @pytest.mark.parametrize("error", [None, RuntimeError("secret"), LookupError("secret")], ids=repr)
 async def test_none_or_an_exception_is_accepted_and_closed_with_1008(
-    world: World, error: Exception | None, caplog: pytest.LogCaptureFixture
-) -> None:
+    world: World, error: Exception | None, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]) -> None:
     async def refuse(connection: HTTPConnection) -> None:
         if error is not None:
             raise error
 
-    sockets = Sockets(upgrade=refuse, subprotocols=["v1"], **nothing_runs())
+    sockets = Sockets(upgrade=refuse, subprotocols=["v1"], **nothing_runs)
     await world.start(sockets)
     peer = world.open(sockets, subprotocols=["v1"])
     peer.sends("too early")
@@ -86,22 +90,20 @@ async def test_none_or_an_exception_is_accepted_and_closed_with_1008(
 
 
 async def test_a_hook_that_is_not_async_lets_nobody_in(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+    world: World, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]) -> None:
     hook: Any = lambda connection: "user"  # noqa: E731
-    peer = await world.connect(Sockets(upgrade=hook, **nothing_runs()))
+    peer = await world.connect(Sockets(upgrade=hook, **nothing_runs))
     assert peer.closed == (1008, "refused")
     assert "the upgrade hook failed" in caplog.text
 
 
 async def test_a_hook_that_hangs_is_closed_with_1013_after_its_limit(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+    world: World, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]) -> None:
     async def hang(connection: HTTPConnection) -> str:
         await anyio.sleep_forever()
         raise AssertionError
 
-    sockets = Sockets(upgrade=hang, limits=Limits(upgrade_timeout_s=3), **nothing_runs())
+    sockets = Sockets(upgrade=hang, limits=Limits(upgrade_timeout_s=3), **nothing_runs)
     peer = await world.connect(sockets)
     await pass_time(2.9)
     assert not peer.is_accepted
@@ -115,11 +117,11 @@ async def test_a_hook_that_hangs_is_closed_with_1013_after_its_limit(
 class TestHTTPException:
     """The hook may refuse with a true HTTP answer, for those who are no browsers."""
 
-    async def connect(self, world: World, error: HTTPException, extensions: Any) -> Peer:
+    async def connect(self, world: World, error: HTTPException, extensions: Any, nothing_runs: dict[str, Any]) -> Peer:
         async def refuse(connection: HTTPConnection) -> str:
             raise error
 
-        self.sockets = Sockets(upgrade=refuse, **nothing_runs())
+        self.sockets = Sockets(upgrade=refuse, **nothing_runs)
         return await world.connect(self.sockets, extensions=extensions)
 
     async def test_it_is_sent_where_the_server_can(self, world: World) -> None:
@@ -152,7 +154,7 @@ async def test_the_first_subprotocol_of_the_clients_that_we_speak_is_chosen(worl
     assert (await world.connect(Sockets(), subprotocols=["v1"])).accepted["subprotocol"] is None
 
 
-async def test_a_client_that_leaves_during_the_hook_is_no_error(world: World) -> None:
+async def test_a_client_that_leaves_during_the_hook_is_no_error(world: World, nothing_runs: dict[str, Any]) -> None:
     """ASGI: a server may raise OSError at what is sent to who has gone."""
     go_on = anyio.Event()
 
@@ -160,7 +162,7 @@ async def test_a_client_that_leaves_during_the_hook_is_no_error(world: World) ->
         await go_on.wait()
         return connection.query_params.get("name")
 
-    sockets = Sockets(upgrade=slow, **nothing_runs())
+    sockets = Sockets(upgrade=slow, **nothing_runs)
     peers = [await world.connect(sockets, path) for path in ("/ws", "/ws?name=x")]
     for peer in peers:
         peer.sending.fail(OSError("gone"))
@@ -171,8 +173,8 @@ async def test_a_client_that_leaves_during_the_hook_is_no_error(world: World) ->
     assert not sockets._app.sessions
 
 
-async def test_a_client_that_does_not_wait_to_be_closed_is_no_error(world: World) -> None:
-    sockets = Sockets(upgrade=nobody, **nothing_runs())
+async def test_a_client_that_does_not_wait_to_be_closed_is_no_error(world: World, nothing_runs: dict[str, Any]) -> None:
+    sockets = Sockets(upgrade=nobody, **nothing_runs)
     await world.start(sockets)
     peer = world.open(sockets)
     peer.sending.shut()
