@@ -150,16 +150,31 @@ def hears_again(server: Server, world: World, slow: RawClient) -> None:
     assert slow.hear()["data"] == "and it answers"
 
 
-def test_replies_are_not_dropped_and_who_is_too_slow_for_them_is_closed() -> None:
+def test_who_is_too_slow_for_its_direct_messages_is_closed_since_none_is_dropped() -> None:
     world = World(limits=limits("drop"))
+    with (
+        serving("uvicorn-sansio", world.app, send_buffer_bytes=KERNEL_BYTES) as server,
+        stopped_reader(server),
+    ):
+        socket_id = world.contexts["slow"].id
+        for number in range(4 * SEND_BYTES // MESSAGE_BYTES):
+            server.run(world.provider.send, socket_id, message(number))
+        wait_until(lambda: world.closed, "it is closed")
+        assert world.closed[0][:2] == ("slow", 1013)
+
+
+def test_who_asks_and_does_not_read_is_answered_when_it_reads() -> None:
+    world = World(limits=limits("close"))
+    count = 4 * SEND_BYTES // MESSAGE_BYTES
     with (
         serving("uvicorn-sansio", world.app, send_buffer_bytes=KERNEL_BYTES) as server,
         stopped_reader(server) as slow,
     ):
-        for number in range(4 * SEND_BYTES // MESSAGE_BYTES):
+        for number in range(count):
             slow.say("echo", message(number), correlationId=number)
-        wait_until(lambda: world.closed, "it is closed")
-        assert world.closed[0][:2] == ("slow", 1013)
+        wait_until(lambda: 2 * world.contexts["slow"].connection.buffered_bytes >= SEND_BYTES, "it waits")
+        assert [slow.hear()["correlationId"] for _ in range(count)] == list(range(count))
+        assert not world.closed
 
 
 @pytest.mark.parametrize("name", [server for server in SERVERS if server.values[0] != WAITS_FOR_EVER])
