@@ -25,6 +25,8 @@ class FakeTransport:
         self.high_water: int | None = None
         self.written: list[bytes] = []
         self.calls: list[str] = []
+        self.is_reading = True
+        self.is_over = False
         self.connection: TransportConnection | None = None
         self.on_close: Callable[[], None] = lambda: None
         self._buffered = 0
@@ -45,17 +47,26 @@ class FakeTransport:
 
     def close(self) -> None:
         self.calls.append("close")
+        self.is_over = True
         self.on_close()
 
     def abort(self) -> None:
         self.calls.append("abort")
+        self.is_over = True
         self.on_close()
 
     def pause_reading(self) -> None:
-        self.calls.append("pause_reading")
+        self._reads(False, "pause_reading")
 
     def resume_reading(self) -> None:
-        self.calls.append("resume_reading")
+        self._reads(True, "resume_reading")
+
+    def _reads(self, reads: bool, call: str) -> None:
+        # Not every transport bears the same twice, or anything after its end.
+        assert self.is_reading is not reads
+        assert not self.is_over
+        self.is_reading = reads
+        self.calls.append(call)
 
 
 class TakingServer:
@@ -98,6 +109,7 @@ class TakingServer:
     def _lose(self, code: int, reason: str) -> None:
         if not self._is_lost:
             self._is_lost = True
+            self.transport.is_over = True
             self.connection.lost(code, reason)
 
     def take(self) -> list[Any]:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
-from starlette.testclient import TestClient
 
 from clocks import settle
 from sockets.scripted_asgi import Peer, World, application
@@ -22,7 +15,6 @@ from wigwag import (
     SocketContext,
     SocketMessage,
     Sockets,
-    SocketState,
     create_provider,
 )
 from wigwag.emitter import Emitter
@@ -53,9 +45,13 @@ async def test_entering_is_counted() -> None:
     sockets = Sockets()
     async with sockets as entered:
         assert entered is sockets
+        provider = sockets.provider
         async with sockets:
             await sockets.emitter.publish("t", "x")
         await sockets.emitter.publish("t", "x")
+        assert sockets.provider is provider
+    assert isinstance(provider, Provider)
+    assert not provider.is_running
     with pytest.raises(NotRunning):
         await sockets.emitter.publish("t", "x")
 
@@ -74,19 +70,23 @@ async def test_nothing_is_read_from_the_environment_before_start(monkeypatch: py
         assert sockets.provider.name == "memory"
 
 
-async def test_a_start_that_fails_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    provider = create_provider()
-    sockets = Sockets(provider)
-
-    async def fail() -> None:
+@pytest.mark.parametrize("given", [False, True])
+async def test_a_start_that_fails_can_be_tried_again(monkeypatch: pytest.MonkeyPatch, given: bool) -> None:
+    async def fail(provider: Provider) -> None:
         raise OSError("no")
 
+    sockets = Sockets(create_provider() if given else None)
     with monkeypatch.context() as patch:
-        patch.setattr(provider, "_start", fail)
+        patch.setattr(Provider, "_start", fail)
         with pytest.raises(OSError, match="no"):
             await sockets.__aenter__()
+        with pytest.raises(NotRunning, match=r"lifespan=sockets\.lifespan"):
+            await sockets.emitter.publish("t", "x")
     async with sockets:
         await sockets.emitter.publish("t", "x")
+        provider = sockets.provider
+    assert isinstance(provider, Provider)
+    assert not provider.is_running
 
 
 CALLS = {
@@ -201,56 +201,6 @@ async def test_a_provider_that_was_started_by_hand_is_left_running(world: World)
     assert peer.closed == (1012, "going away")
     assert provider.is_running
     await provider.stop()
-
-
-# In an application
-
-
-async def test_the_lifespan_gives_the_emitter_to_routes() -> None:
-    class AppEmitter(Emitter):
-        async def tick(self, n: int) -> None:
-            await self.emit(Tick(n=n), "t")
-
-    sockets = Sockets[None, AppEmitter](open=join, emitter=AppEmitter)
-
-    async def tick(request: Request[SocketState[AppEmitter]]) -> PlainTextResponse:
-        await request.state.emitter.tick(7)
-        return PlainTextResponse("ok")
-
-    app = Starlette(routes=[sockets.route("/ws"), Route("/tick", tick)], lifespan=sockets.lifespan)
-    for _ in range(2):  # an application may be started again
-        with TestClient(app) as client, client.websocket_connect("/ws") as ws:
-            ws.send_text("2")
-            assert ws.receive_text() == "3"
-            assert client.get("/tick").text == "ok"
-            assert ws.receive_json()["data"] == {"n": 7}
-
-
-async def test_a_mounted_application_is_started_in_the_outermost_lifespan() -> None:
-    sockets = Sockets(open=join)
-    inner = Starlette(routes=[sockets.route("/ws", name="live")], lifespan=sockets.lifespan)
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
-        async with sockets.lifespan(app) as state:
-            yield {**state, "mine": 1}
-
-    with (
-        TestClient(Starlette(routes=[Mount("/in", inner)], lifespan=lifespan)) as client,
-        client.websocket_connect("/in/ws") as ws,
-    ):
-        ws.send_text("2")
-        assert ws.receive_text() == "3"
-        assert client.app_state["mine"] == 1
-        assert client.app_state["emitter"] is sockets.emitter
-
-    with (
-        TestClient(Starlette(routes=[Mount("/in", inner)])) as client,
-        pytest.raises(NotRunning, match="do it in the outermost one"),
-        client.websocket_connect("/in/ws"),
-    ):
-        pass
-    assert inner.url_path_for("live") == "/ws"
 
 
 async def test_who_enters_while_another_starts_them_waits_for_the_start() -> None:

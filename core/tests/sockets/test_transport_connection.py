@@ -162,6 +162,11 @@ async def test_drop_says_how_many_and_drain_is_told(world: World) -> None:
     server.transport.sent()
     await settle()
     assert notes[1:] == ["drained"]
+    server.transport.high_water = None
+    await publish(sockets, "5")
+    server.transport.sent()
+    await settle()
+    assert notes[1:] == ["drained"]
 
 
 async def test_a_close_follows_what_was_written_before(world: World) -> None:

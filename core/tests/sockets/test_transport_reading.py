@@ -98,6 +98,36 @@ async def test_who_floods_is_read_no_further_until_there_is_room(world: World) -
     assert seen == ["a", "b", "c", "d", "e"]
 
 
+async def test_who_leaves_while_it_is_not_read_is_not_resumed(world: World) -> None:
+    seen: list[str | bytes] = []
+    gate = anyio.Event()
+
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        await gate.wait()
+        seen.append(message)
+
+    server, _ = await connect(world, Sockets(message=message, limits=Limits(inbox_messages=2)))
+    await server.say("a")
+    await server.say("b", "c")
+    await server.leave()
+    gate.set()
+    await settle()
+    assert seen == ["a", "b", "c"]
+    assert server.transport.calls == ["pause_reading"]
+
+
+async def test_stopping_closes_who_is_still_in_its_guards(world: World) -> None:
+    async def hang(ctx: SocketContext) -> bool:
+        await anyio.sleep_forever()
+        return True
+
+    sockets = Sockets(connection_guards=[hang])
+    server, _ = await connect(world, sockets)
+    await world.stop()
+    assert server.take() == [(1012, "going away")]
+    assert not sockets._app.sessions
+
+
 async def test_what_came_before_the_client_left_is_still_handled(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from clocks import settle
 from sockets.scripted_asgi import Peer, World, pass_time
-from wigwag import Limits, SocketContext, Sockets
+from wigwag import Limits, NotRunning, SocketContext, Sockets
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +71,8 @@ async def test_without_a_hook_everybody_may_connect(world: World) -> None:
 
 @pytest.mark.parametrize("error", [None, RuntimeError("secret"), LookupError("secret")], ids=repr)
 async def test_none_or_an_exception_is_accepted_and_closed_with_1008(
-    world: World, error: Exception | None, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]) -> None:
+    world: World, error: Exception | None, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]
+) -> None:
     async def refuse(connection: HTTPConnection) -> None:
         if error is not None:
             raise error
@@ -90,7 +91,8 @@ async def test_none_or_an_exception_is_accepted_and_closed_with_1008(
 
 
 async def test_a_hook_that_is_not_async_lets_nobody_in(
-    world: World, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]) -> None:
+    world: World, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]
+) -> None:
     hook: Any = lambda connection: "user"  # noqa: E731
     peer = await world.connect(Sockets(upgrade=hook, **nothing_runs))
     assert peer.closed == (1008, "refused")
@@ -98,7 +100,8 @@ async def test_a_hook_that_is_not_async_lets_nobody_in(
 
 
 async def test_a_hook_that_hangs_is_closed_with_1013_after_its_limit(
-    world: World, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]) -> None:
+    world: World, caplog: pytest.LogCaptureFixture, nothing_runs: dict[str, Any]
+) -> None:
     async def hang(connection: HTTPConnection) -> str:
         await anyio.sleep_forever()
         raise AssertionError
@@ -117,11 +120,15 @@ async def test_a_hook_that_hangs_is_closed_with_1013_after_its_limit(
 class TestHTTPException:
     """The hook may refuse with a true HTTP answer, for those who are no browsers."""
 
-    async def connect(self, world: World, error: HTTPException, extensions: Any, nothing_runs: dict[str, Any]) -> Peer:
+    @pytest.fixture(autouse=True)
+    def handlers(self, nothing_runs: dict[str, Any]) -> None:
+        self.nothing_runs = nothing_runs
+
+    async def connect(self, world: World, error: HTTPException, extensions: Any) -> Peer:
         async def refuse(connection: HTTPConnection) -> str:
             raise error
 
-        self.sockets = Sockets(upgrade=refuse, **nothing_runs)
+        self.sockets = Sockets(upgrade=refuse, **self.nothing_runs)
         return await world.connect(self.sockets, extensions=extensions)
 
     async def test_it_is_sent_where_the_server_can(self, world: World) -> None:
@@ -154,7 +161,37 @@ async def test_the_first_subprotocol_of_the_clients_that_we_speak_is_chosen(worl
     assert (await world.connect(Sockets(), subprotocols=["v1"])).accepted["subprotocol"] is None
 
 
-async def test_a_client_that_leaves_during_the_hook_is_no_error(world: World, nothing_runs: dict[str, Any]) -> None:
+async def test_what_a_server_need_not_say_is_not_needed(world: World) -> None:
+    """ASGI: subprotocols and extensions are optional."""
+    sockets = Sockets(subprotocols=["v1"])
+    await world.start(sockets)
+    peers = [world.open(sockets) for _ in range(2)]
+    del peers[0].scope["subprotocols"], peers[0].scope["extensions"]
+    peers[1].scope["extensions"] = None
+    await settle()
+    assert [peer.accepted["subprotocol"] for peer in peers] == [None, None]
+    foreign = world.open(sockets, headers={"origin": "https://evil.example"})
+    foreign.scope["extensions"] = None
+    await settle()
+    assert [event["type"] for event in foreign.events] == ["websocket.close"]
+
+
+async def test_before_start_the_hook_is_not_asked(world: World) -> None:
+    asked: list[HTTPConnection] = []
+
+    async def hook(connection: HTTPConnection) -> None:
+        asked.append(connection)
+
+    peer = world.open(Sockets(upgrade=hook))
+    peer.error_is_expected = True
+    await settle()
+    assert isinstance(peer.error, NotRunning)
+    assert asked == []
+
+
+async def test_a_client_that_leaves_during_the_hook_is_no_error(
+    world: World, nothing_runs: dict[str, Any]
+) -> None:
     """ASGI: a server may raise OSError at what is sent to who has gone."""
     go_on = anyio.Event()
 
@@ -173,7 +210,9 @@ async def test_a_client_that_leaves_during_the_hook_is_no_error(world: World, no
     assert not sockets._app.sessions
 
 
-async def test_a_client_that_does_not_wait_to_be_closed_is_no_error(world: World, nothing_runs: dict[str, Any]) -> None:
+async def test_a_client_that_does_not_wait_to_be_closed_is_no_error(
+    world: World, nothing_runs: dict[str, Any]
+) -> None:
     sockets = Sockets(upgrade=nobody, **nothing_runs)
     await world.start(sockets)
     peer = world.open(sockets)
