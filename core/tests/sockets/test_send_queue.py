@@ -2,48 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from wigwag import Limits
+from sockets.queued import Policy, event, push, queue, reply, shown, taken
 from wigwag.frames import Frame
-from wigwag.messages import encode_named
-from wigwag.sockets.queue import SendQueue
-
-Policy = Literal["close", "drop", "latest"]
-
-
-def queue(slow: Policy, messages: int = 3, bytes: int = 100) -> SendQueue:
-    return SendQueue(Limits(slow=slow, send_messages=messages, send_bytes=bytes))
-
-
-def event(text: str, topic: str = "t") -> Frame:
-    return Frame.of(text, topic)
-
-
-def reply(text: str) -> Frame:
-    return Frame.of(text)
-
-
-def taken(queue: SendQueue) -> list[Any]:
-    """All that the client gets now; a notice as its count."""
-    return [shown(frame) for frame in iter(queue.pop, None)]
-
-
-def shown(frame: Frame) -> Any:
-    if frame.text.startswith('{"name":"wigwag.dropped"'):
-        return json.loads(frame.text)["data"]["count"]
-    return frame.text
-
-
-def push(queue: SendQueue, *frames: Frame) -> list[tuple[bool, int]]:
-    return [queue.push(frame) for frame in frames]
 
 
 @pytest.mark.parametrize("slow", ["close", "drop", "latest"])
@@ -179,106 +141,38 @@ def test_it_is_drained_once_when_all_is_taken_that_waited_in_a_full_one() -> Non
     assert not q.was_drained()
 
 
+def test_it_is_not_drained_while_what_was_kept_still_waits() -> None:
+    q = queue("latest", messages=1)
+    push(q, event("a"), event("t1", "t"), event("u1", "u"), event("t2", "t"))
+    for expected in ("a", 1, "u1", "t2"):
+        assert not q.was_drained()
+        frame = q.pop()
+        assert frame is not None
+        assert shown(frame) == expected
+    assert q.was_drained()
+
+
+def test_latest_keeps_what_just_fits() -> None:
+    q = queue("latest", messages=1, bytes=10)
+    push(q, event("a"))
+    assert push(q, event("12345", "t"), event("12345", "u")) == [(True, 0), (True, 0)]
+    assert q.push(event("1", "v")) == (True, 1)
+
+
+@pytest.mark.parametrize("frames", [[event("x")] * 5, [event("x" * 50)], [event("x" * 30), reply("x" * 20)]])
+def test_it_is_backed_up_from_half_of_what_may_wait(frames: list[Frame]) -> None:
+    q = queue("drop", messages=10, bytes=100)
+    push(q, *frames)
+    was = [q.is_backed_up]
+    q.pop()
+    was.append(q.is_backed_up)
+    push(q, *[event("x" * 8)] * (4 - len(q)))
+    assert [*was, q.is_backed_up] == [True, False, False]
+
+
 def test_clear_forgets_all() -> None:
     q = queue("latest")
     push(q, event("a"), event("b"), event("c"), event("d"))
     q.push_pong()
     q.clear()
     assert (len(q), q.bytes) == (0, 0)
-
-
-# Against a model: what a client gets, said as slowly and as plainly as possible
-
-
-@dataclass
-class Model:
-    """One list of what waits; what is missing from it is counted."""
-
-    slow: Policy
-    messages: int
-    bytes: int
-    waiting: list[Frame] = field(default_factory=list)
-    newest: list[Frame] = field(default_factory=list)
-    dropped: int = 0
-    full: bool = False
-
-    def size(self, frames: list[Frame]) -> int:
-        return sum(len(frame.payload) for frame in frames)
-
-    def push(self, frame: Frame) -> bool:
-        """Whether the socket lives."""
-        size = len(frame.payload)
-        fits = len(self.waiting) < self.messages
-        fits = fits and (not self.waiting or self.size(self.waiting) + size <= self.bytes)
-        if not self.full and fits:
-            self.waiting.append(frame)
-            return True
-        if self.slow == "close":
-            return False
-        self.full = True
-        if frame.topic is None:
-            self.waiting.append(frame)
-            return len(self.waiting) <= 2 * self.messages and self.size(self.waiting) <= 2 * self.bytes
-        if self.slow == "drop":
-            self.dropped += 1
-            return True
-        older = [kept for kept in self.newest if kept.topic == frame.topic]
-        self.dropped += len(older)
-        self.newest = [kept for kept in self.newest if kept.topic != frame.topic] + [frame]
-        while self.size(self.newest) > self.bytes and len(self.newest) > 1:
-            self.newest.pop(0)
-            self.dropped += 1
-        return True
-
-    def pop(self) -> Any:
-        if not self.waiting and self.full:
-            self.full = False
-            if self.dropped:
-                notice = encode_named("wigwag.dropped", b'{"count":%d}' % self.dropped)
-                self.waiting.append(Frame(notice, is_text=True))
-            self.waiting += self.newest
-            self.newest, self.dropped = [], 0
-        return shown(self.waiting.pop(0)) if self.waiting else None
-
-
-FRAMES = st.builds(event, st.text("x", min_size=1, max_size=6), st.sampled_from("tuvw")) | st.builds(
-    reply, st.text("r", max_size=4)
-)
-
-
-def numbered(frames: list[Frame | None]) -> Iterator[Frame | None]:
-    for number, frame in enumerate(frames):
-        yield None if frame is None else Frame.of(f"{number}{frame.text}", frame.topic)
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.sampled_from(["close", "drop", "latest"]),
-    st.integers(1, 5),
-    st.integers(1, 40),
-    st.lists(st.none() | FRAMES, max_size=60),
-)
-def test_it_does_what_the_model_does(
-    slow: Policy, messages: int, bytes: int, steps: list[Frame | None]
-) -> None:
-    q = queue(slow, messages, bytes)
-    model = Model(slow, messages, bytes)
-    lost = told = 0
-    for frame in numbered(steps):
-        if frame is None:  # the client takes one
-            got = q.pop()
-            assert (got and shown(got)) == model.pop()
-            if got is not None and isinstance(shown(got), int):
-                told += shown(got)
-        else:
-            lives, dropped = q.push(frame)
-            lost += dropped
-            assert lives == model.push(frame)
-            if not lives:
-                return
-        assert q.is_full == model.full
-        assert len(q._frames) <= max(2 * messages, len("tuvw") + 1)
-        assert q.bytes == model.size(model.waiting) + model.size(model.newest)
-    rest = taken(q)
-    assert rest == list(iter(model.pop, None))
-    assert told + sum(text for text in rest if isinstance(text, int)) == lost
