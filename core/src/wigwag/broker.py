@@ -15,7 +15,20 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from wigwag.errors import BrokerError, BrokerLost, Refused
 
-__all__ = ["Broker", "BrokerError", "BrokerLost", "Capabilities", "Inbox", "Position", "Refused"]
+__all__ = [
+    "Broker",
+    "BrokerError",
+    "BrokerLost",
+    "Capabilities",
+    "EnvelopeFormat",
+    "Finding",
+    "Inbox",
+    "Position",
+    "Refused",
+]
+
+#: How messages are written: wigwag's own, or OriJS's JSON, for a fleet that holds nodes of both. Both are read.
+EnvelopeFormat = Literal["compact", "json"]
 
 
 class Position(NamedTuple):
@@ -37,6 +50,17 @@ class Capabilities:
     keeps_messages: bool = False
     #: Messages carry a :class:`Position`.
     positions: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What ``wigwag check`` says of one thing that a plugin has looked at, before a deploy."""
+
+    level: Literal["ok", "warning", "error"]
+    #: What was looked at, in a word or two: ``version``, ``output buffer limit``.
+    subject: str
+    #: One line: what it is; below ``ok`` also what that will do, and what to do about it.
+    text: str
 
 
 class Inbox(Protocol):
@@ -84,6 +108,8 @@ class Broker(ABC):
     in_process: ClassVar[bool] = False
     #: What is guaranteed beyond the above.
     capabilities: ClassVar[Capabilities] = Capabilities()
+    #: How core writes what it gives to :meth:`publish`.
+    envelope: EnvelopeFormat = "compact"
 
     @abstractmethod
     async def run(self, inbox: Inbox) -> None:
@@ -117,8 +143,11 @@ class Broker(ABC):
         """
 
     def lane(self, topic: str) -> Hashable:
-        """The lane (shard, partition) of a topic.  Order holds within a lane, and each lane has a batch
-        of its own in flight, so that a stalled one does not hold up the others."""
+        """The lane (shard, partition) of a topic, asked at any time, in a session or not.
+
+        Order holds within a lane; each lane has a batch of its own in flight and a probe of its own, so that
+        a stalled one neither holds up the others nor hides behind them.  A topic's lane may change from one
+        session to the next, but not within one."""
         return None
 
     async def check(self) -> None:

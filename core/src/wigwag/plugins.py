@@ -15,14 +15,14 @@ The entry point's name is what stands in ``WIGWAG_PROVIDER``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Generic, TypeVar
 
 import pluggy
 
-from wigwag.broker import Broker
+from wigwag.broker import Broker, Finding
 from wigwag.errors import SettingsError, UnknownProvider
 
 S = TypeVar("S")
@@ -49,7 +49,12 @@ class ProviderPlugin(Generic[S]):
     #: ``dataclasses.field(metadata={"help": …})``, or is given by :func:`wigwag.settings.setting`.
     settings: type[S]
     #: Makes a broker; it must not connect.
+    #:
+    #: Raises SettingsError where the settings do not fit together.
     create: Callable[[S], Broker]
+    #: For ``wigwag check``: connects, looks at the server and what it allows, and says what will hurt.
+    #: Core limits its time.  Raises BrokerLost, with one line, where the broker can't be reached.
+    check: Callable[[S], Awaitable[Sequence[Finding]]] | None = None
 
 
 class Hooks:

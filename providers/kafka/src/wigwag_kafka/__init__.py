@@ -1,0 +1,1 @@
+"""Kafka for wigwag: nothing is lost within retention."""
