@@ -74,7 +74,7 @@ def test_the_providers_are_listed_with_the_chosen_one_marked(wigwag: Wigwag) -> 
     assert ended.code == 0
     assert lines[0].startswith("* memory")
     assert "in-process: the sockets of this process only" in lines[0]
-    assert "  redis      not released yet" in lines
+    assert "  redis      not installed: pip install wigwag-redis" in lines
 
 
 def test_a_chosen_provider_that_is_not_installed_is_an_error(

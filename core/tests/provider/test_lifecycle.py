@@ -242,7 +242,8 @@ async def test_a_defect_of_ours_is_logged_and_stop_works(
     def fail(*_: object) -> None:
         raise RuntimeError("a defect of ours")
 
-    monkeypatch.setattr(node.provider.node, "_lost", fail)
+    assert node.provider.node is not None
+    monkeypatch.setattr(node.provider.node.link, "_on_lost", fail)
     node.broker.cut()
     await settle()
     assert "it needs to be restarted" in caplog.text

@@ -43,7 +43,7 @@ async def test_a_session_is_up_when_its_first_probe_has_come_back(world: World) 
         await settle()
         assert stays_proved(node)
         assert node.provider.node is not None
-        assert node.provider.node.probe_s is not None
+        assert node.provider.node.link.probe_s is not None
 
 
 async def test_it_probes_at_its_interval(world: World) -> None:
@@ -63,7 +63,7 @@ async def test_a_deaf_link_is_found_within_the_deadline_and_a_new_session_heals_
     node.broker.connecting.shut()
     await pass_time(0.2)
     assert not stays_proved(node)
-    assert "deaf" in node.provider.node.describe_link()  # type: ignore[union-attr]
+    assert "deaf" in node.provider.node.link.describe()  # type: ignore[union-attr]
     node.broker.is_deaf = False
     node.broker.connecting.open()
     await pass_time(1)

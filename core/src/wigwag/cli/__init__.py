@@ -121,7 +121,7 @@ def serve(app: str | None, app_dir: str | None, **options: Any) -> None:
 
 @cli.command()
 def providers() -> None:
-    """List the providers that are installed, and those that are to come.
+    """List the providers that are installed, and how to get the others of ours.
 
     Only the chosen one, marked with *, is loaded.
     """
@@ -133,7 +133,7 @@ def providers() -> None:
         click.echo(f"{mark} {name:<10} {distribution_of(entry)}{summary}")
     for name in INSTALLABLE:
         if name not in found:
-            click.echo(f"  {name:<10} not released yet")
+            click.echo(f"  {name:<10} not installed: {INSTALLABLE[name]}")
     click.echo("\nWIGWAG_PROVIDER chooses one; memory unless set.")
     load_plugin(chosen, os.environ)  # says what is wrong with the choice, if anything
 

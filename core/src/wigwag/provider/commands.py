@@ -25,6 +25,8 @@ class Close(msgspec.Struct, tag="close", omit_defaults=True):
     reason: str
     socket: str | None = None
     user: str | None = None
+    #: The node that says so, if it has closed its own already.
+    node: Tag | None = None
 
 
 class Count(msgspec.Struct, tag="count"):
@@ -64,8 +66,8 @@ class Commands:
         return _encode(Close(code, reason, socket=socket_id))
 
     def close_user(self, user_id: str, code: int, reason: str) -> bytes:
-        """The command that closes a user's sockets."""
-        return _encode(Close(code, reason, user=user_id))
+        """The command that closes a user's sockets on the other nodes."""
+        return _encode(Close(code, reason, user=user_id, node=self._tag))
 
     async def count(self, topic: str, timeout_s: float) -> dict[str, int]:
         """Ask every node how many sockets want the topic: node tag → count, of those that answered."""
@@ -87,14 +89,19 @@ class Commands:
         """
         command = _decode(payload)
         if isinstance(command, Close):
-            if command.socket is not None:
-                socket = self._fanout.sockets.get(command.socket)
-                sockets = [] if socket is None else [socket]
-            else:
-                sockets = [] if command.user is None else self._fanout.of_user(command.user)
-            self._fanout.close(sockets, command.code, command.reason)
+            self._close(command)
         elif isinstance(command, Count):
             sockets_here = len(self._fanout.interest.sockets(command.topic))
             self._post(node_channel(command.node), _encode(Counted(command.ask, self._tag, sockets_here)))
         elif command.ask in self._asked:
             self._asked[command.ask][command.node] = command.sockets
+
+    def _close(self, command: Close) -> None:
+        if command.node == self._tag:
+            return
+        if command.socket is not None:
+            socket = self._fanout.sockets.get(command.socket)
+            sockets = [] if socket is None else [socket]
+        else:
+            sockets = [] if command.user is None else self._fanout.of_user(command.user)
+        self._fanout.close(sockets, command.code, command.reason)

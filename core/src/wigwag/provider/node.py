@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import anyio
 import anyio.lowlevel
@@ -29,6 +28,7 @@ from wigwag.provider.channels import Channels
 from wigwag.provider.commands import Commands
 from wigwag.provider.counters import Counters
 from wigwag.provider.fanout import Fanout
+from wigwag.provider.link import Link
 from wigwag.provider.outbox import Outbox
 from wigwag.provider.resync import Ledger
 from wigwag.provider.session import Session
@@ -46,6 +46,8 @@ _GIVE_WAY_BYTES = 256 * 1024
 _SPREAD_MS_PER_SOCKET = 1
 _MAX_SPREAD_MS = 30_000
 _TELL_AT_ONCE = 200
+#: How many names are tried to find a channel in a given lane.
+_LANE_TRIES = 65_536
 
 
 class Node:
@@ -66,9 +68,9 @@ class Node:
         self.fanout: Fanout = Fanout(counters)
         self._interest = self.fanout.interest
         self.direct: bool = broker.in_process
-        own = (node_channel(self.tag), BROADCAST_CHANNEL) if subscribes else ()
-        self._own = dict.fromkeys(own)
-        self.probe_channel: str | None = own[0] if own else None
+        #: The channel on which the node hears itself, or None for one that only publishes.
+        self.probe_channel: str | None = node_channel(self.tag) if subscribes else None
+        self._own = self._own_channels()
         self._changed = Signal()
         self._channels = Channels(self._is_wanted, linger_s=settings.linger_s)
         self._channels.restart(self._own)
@@ -79,18 +81,14 @@ class Node:
             max_messages=settings.outbox_messages,
             max_bytes=settings.outbox_bytes,
             timeout_s=settings.publish_timeout_s,
-            why_down=self.describe_link,
+            why_down=self._describe_link,
         )
         self._commands = Commands(self.tag, self.fanout, self._post_command)
-        self._session: Session | None = None
-        self._max_payload_bytes: int | None = None
+        self.link: Link = Link(self._new_session, self._lost, settings)
         self._probes = itertools.count(1)
         self._given = 0
         self._given_bytes = 0
         self._foreign_seen: set[str] = set()
-        self._last_cause: str = "the broker has not been reached yet"
-        #: When the link went down, in anyio's clock; None while it is up.
-        self.down_since: float | None = None
 
     # Sockets and what they want
 
@@ -157,7 +155,7 @@ class Node:
                     self._ledger.gave_up(topic, socket)
                     error = error or NotLive(
                         topic,
-                        f"topic {topic!r} was not live within {timeout_s:g} s; {self.describe_link()}. "
+                        f"topic {topic!r} was not live within {timeout_s:g} s; {self.link.describe()}. "
                         "The wish stands, and the socket is told by wigwag.resync when it is",
                     )
         if error is not None:
@@ -225,9 +223,9 @@ class Node:
             )
 
     async def disconnect_user(self, user_id: str, code: int, reason: str) -> None:
-        if self.direct:
-            self.fanout.close(self.fanout.of_user(user_id), code, reason)
-        else:
+        # Here at once, whatever the link does.
+        self.fanout.close(self.fanout.of_user(user_id), code, reason)
+        if not self.direct:
             await self._command(BROADCAST_CHANNEL, self._commands.close_user(user_id, code, reason))
 
     async def count(self, topic: str, timeout_s: float) -> dict[str, int]:
@@ -246,7 +244,7 @@ class Node:
             logger.warning("a command to another node was not sent: %s", exc)
 
     async def _to_broker(self, topic: str, envelope: bytes) -> None:
-        limit = self._max_payload_bytes
+        limit = self._outbox.max_payload_bytes
         if limit is not None and len(envelope) > limit:
             raise PayloadTooLarge(topic, len(envelope), limit)
         await self._outbox.publish(topic, envelope)
@@ -264,10 +262,8 @@ class Node:
     # What a session tells its node
 
     def session_ready(self, *, kept: bool) -> None:
-        session = self._session
-        self._max_payload_bytes = None if session is None else session.max_payload_bytes
         self.counters.sessions += 1
-        self.down_since = None
+        self.link.down_since = None
         self._ledger.begin(kept=kept)
         logger.info("broker session %d is ready", self.counters.sessions)
 
@@ -292,8 +288,9 @@ class Node:
         try:
             envelope = decode_envelope(topic, payload)
             if envelope.kind is Kind.PROBE:
-                if self._session is not None and topic == self.probe_channel:
-                    self._session.echo(msgspec.json.decode(envelope.payload, type=int))
+                if self.link.session is not None:
+                    number = msgspec.json.decode(envelope.payload, type=int)
+                    self.link.session.prober.echo(topic, number)
                 return
             if envelope.kind is Kind.COMMAND:
                 if topic in self._own:
@@ -333,10 +330,27 @@ class Node:
             self._ledger.everybody(self.fanout.sockets.values(), always=True)
         self._changed.set()
 
-    def new_probe(self) -> tuple[int, bytes]:
+    def probe_channel_in(self, lane: Hashable) -> str | None:
+        """A channel of this node's in that lane, which is subscribed from now on, for this session.
+
+        None if there is none, or none was found: what decides on a lane is the broker's own affair, so that names
+        are tried.
+        """
+        home = self.probe_channel
+        if home is None:
+            return None
+        names = itertools.chain([home], (f"{home}:{n}" for n in range(_LANE_TRIES)))
+        channel = next((name for name in names if self._broker.lane(name) == lane), None)
+        if channel is not None and channel not in self._own:
+            self._own[channel] = None
+            if self._channels.want(channel):
+                self._changed.set()
+        return channel
+
+    def new_probe(self, channel: str) -> tuple[int, bytes]:
         """A probe's number, which no other session has used, and its envelope."""
         number = next(self._probes)
-        return number, encode_envelope(Kind.PROBE, self.probe_channel or "", b"%d" % number)
+        return number, encode_envelope(Kind.PROBE, channel, b"%d" % number)
 
     async def tell(self) -> None:
         """Tell the sockets that are owed a word of what they may have missed."""
@@ -360,67 +374,34 @@ class Node:
 
     async def run(self) -> None:
         """Keep a session with the broker, for ever."""
-        self.down_since = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._outbox.expire)
-            await self._supervise()
+            await self.link.run()
 
-    async def _supervise(self) -> None:
-        attempt = 0
-        while True:
-            session = self._session = Session(
-                self._broker,
-                self,
-                self._channels,
-                self._outbox,
-                self._changed,
-                self._settings,
-            )
-            try:
-                cause = await session.run()
-            finally:
-                self._session = None
-            self._lost(session, cause)
-            if session.is_proved:
-                attempt = 0
-            limit_s = min(self._settings.backoff_cap_s, self._settings.backoff_base_s * 2**attempt)
-            attempt = min(attempt + 1, 30)
-            await anyio.sleep(random.uniform(0, limit_s))
+    def _new_session(self) -> Session:
+        return Session(self._broker, self, self._channels, self._outbox, self._changed, self._settings)
 
-    def _lost(self, session: Session, cause: BaseException | None) -> None:
-        text = "a call was not confirmed in time" if isinstance(cause, TimeoutError) else str(cause)
-        text = text or type(cause).__name__
-        is_news, self._last_cause = text != self._last_cause, text
-        if session.is_ready or is_news:
-            logger.warning("the broker session ended: %s; reconnecting", self._last_cause)
-        if self.down_since is None:
-            self.down_since = anyio.current_time()
-        lost = self._channels.restart(self._wanted()) - self._own.keys()
+    def _lost(self, session: Session) -> None:
+        own, self._own = self._own, self._own_channels()
+        lost = self._channels.restart(self._wanted()) - own.keys()
         self._ledger.lose(lost, was_ready=session.is_ready)
+
+    def _own_channels(self) -> dict[str, None]:
+        return {} if self.probe_channel is None else {self.probe_channel: None, BROADCAST_CHANNEL: None}
 
     @property
     def is_up(self) -> bool:
         """Whether a broker session is ready, and hears itself where it should."""
-        session = self._session
-        if session is None or not session.is_ready:
-            return False
-        return self.direct or self.probe_channel is None or session.is_proved
-
-    @property
-    def probe_s(self) -> float | None:
-        """How long the last probe took."""
-        return None if self._session is None else self._session.probe_s
+        needs_proof = not self.direct and self.probe_channel is not None
+        return self.link.is_proved if needs_proof else self.link.is_ready
 
     @property
     def live_topics(self) -> int:
         """How many channels are live on the broker."""
         return self._channels.live_count
 
-    def describe_link(self) -> str:
-        """The link's state, for an error message."""
-        if self._session is not None and self._session.is_ready:
-            return "the broker link is up"
-        return f"the broker link is down ({self._last_cause})"
+    def _describe_link(self) -> str:
+        return self.link.describe()
 
     async def flush(self) -> None:
         """Return when all that was published has been answered for, if the link is up."""

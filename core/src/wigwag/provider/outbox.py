@@ -7,6 +7,7 @@ been sent, and goes out, in order, in the next session, unless its time is up.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Hashable
 
@@ -24,11 +25,12 @@ BATCH_BYTES = 256 * 1024
 class Batch:
     """Messages that share one publish call, and one fate."""
 
-    __slots__ = ("bytes", "done", "error", "messages", "opened_at", "refused")
+    __slots__ = ("bytes", "done", "error", "largest", "messages", "opened_at", "refused")
 
     def __init__(self, opened_at: float) -> None:
         self.messages: list[tuple[str, bytes]] = []
         self.bytes: int = 0
+        self.largest: int = 0
         self.opened_at: float = opened_at
         self.done: anyio.Event = anyio.Event()
         self.error: type[PublishError] | None = None
@@ -45,9 +47,10 @@ class Batch:
 class Lane:
     """One queue of batches: those of a shard, a partition, or of everything."""
 
-    __slots__ = ("in_flight", "queue", "signal", "urgent")
+    __slots__ = ("in_flight", "key", "queue", "signal", "urgent")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Hashable = None) -> None:
+        self.key = key
         self.queue: deque[Batch] = deque()
         self.in_flight: Batch | None = None
         self.urgent: list[tuple[str, bytes]] = []
@@ -72,6 +75,10 @@ class Outbox:
         self._timeout_s = timeout_s
         self._why_down = why_down
         self.lanes: dict[Hashable, Lane] = {}
+        self._backlog = Lane()  # of lanes that are no more; it goes before all else
+        self._backlog_is_sent = anyio.Event()
+        #: The largest payload that the broker takes, as of the last session; None where it takes any.
+        self.max_payload_bytes: int | None = None
         self._messages = 0
         self._bytes = 0
         self._filled = Signal()
@@ -119,6 +126,8 @@ class Outbox:
         index = len(batch.messages)
         batch.messages.append((topic, payload))
         batch.bytes += size
+        if size > batch.largest:
+            batch.largest = size
         self._messages += 1
         self._bytes += size
         lane.signal.set()
@@ -135,16 +144,63 @@ class Outbox:
         key = self._broker.lane(topic)
         lane = self.lanes.get(key)
         if lane is None:
-            lane = self.lanes[key] = Lane()
+            lane = self.lanes[key] = Lane(key)
             if self.on_new_lane is not None:
                 self.on_new_lane(lane)
         return lane
+
+    def begin(self, max_payload_bytes: int | None) -> None:
+        """A session begins, in which topics may be of other lanes than before.
+
+        Where one is, what waits in its old lane goes before all else, so that no later message overtakes it.
+        """
+        self.max_payload_bytes = max_payload_bytes
+        for key, lane in list(self.lanes.items()):
+            waiting = (topic for batch in lane.queue for topic, _ in batch.messages)
+            if not lane.queue or any(self._broker.lane(topic) != key for topic in waiting):
+                self._backlog.queue.extend(lane.queue)
+                del self.lanes[key]
+        self._backlog_is_sent = anyio.Event()
+
+    async def serve_backlog(self) -> None:
+        """Write what waits from lanes that are no more; until it is done, no lane is served."""
+        while self._backlog.queue:
+            await self._send(self._backlog, self._backlog.queue.popleft())
+        self._backlog_is_sent.set()
+
+    async def _publish(self, lane: Lane, batch: Batch) -> None:
+        limit = self.max_payload_bytes
+        if lane is self._backlog or (limit is not None and batch.largest > limit):
+            await self._publish_in_runs(batch.messages, limit)
+        else:
+            await self._broker.publish(batch.messages)
+
+    async def _publish_in_runs(self, messages: list[tuple[str, bytes]], limit: int | None) -> None:
+        """One call for each run of one lane, without what is too large: it was queued when no limit was known."""
+        refused: dict[int, str] = {}
+        if limit is not None:
+            refused = {
+                index: f"it has {len(payload)} bytes, and the broker takes at most {limit}"
+                for index, (_, payload) in enumerate(messages)
+                if len(payload) > limit
+            }
+        allowed = [index for index in range(len(messages)) if index not in refused]
+        for _, run in itertools.groupby(allowed, lambda index: self._broker.lane(messages[index][0])):
+            indices = list(run)
+            try:
+                await self._broker.publish([messages[index] for index in indices])
+            except Refused as exc:
+                reasons = _reasons(exc, len(indices))
+                refused |= {indices[index]: reason for index, reason in reasons.items()}
+        if refused:
+            raise Refused(refused)
 
     async def serve(self, lane: Lane, is_over: Callable[[], bool]) -> None:
         """Write one lane's batches, one at a time, until the session is over.
 
         Any exception but :class:`Refused` ends the session; the batch in flight is then in doubt.
         """
+        await self._backlog_is_sent.wait()
         while not is_over():
             if lane.urgent:
                 urgent, lane.urgent = lane.urgent, []
@@ -158,14 +214,11 @@ class Outbox:
         lane.in_flight = batch
         error: type[PublishError] | None = Uncertain
         try:
-            await self._broker.publish(batch.messages)
+            await self._publish(lane, batch)
             error = None
         except Refused as exc:
             error = None
-            reasons = exc.reasons
-            if reasons is None:
-                reasons = dict.fromkeys(range(len(batch.messages)), "it refused the whole batch")
-            batch.refused = dict(reasons)
+            batch.refused = _reasons(exc, len(batch.messages))
         finally:
             lane.in_flight = None
             self._settle(batch, error)
@@ -188,7 +241,7 @@ class Outbox:
             while self._messages:
                 await anyio.sleep(self._timeout_s / 10)
                 limit = anyio.current_time() - self._timeout_s
-                for lane in self.lanes.values():
+                for lane in self._all_lanes():
                     while lane.queue and lane.queue[0].opened_at <= limit:
                         self._settle(lane.queue.popleft(), NotAccepted)
                     # What is in flight stays so: its lane is held until the broker answers, or the
@@ -205,7 +258,7 @@ class Outbox:
 
     def abandon(self) -> None:
         """Fail all that remains: the provider stops."""
-        for lane in self.lanes.values():
+        for lane in self._all_lanes():
             while lane.queue:
                 self._settle(lane.queue.popleft(), NotAccepted)
 
@@ -213,6 +266,9 @@ class Outbox:
         """A session ended: its probes mean nothing to the next."""
         for lane in self.lanes.values():
             lane.urgent.clear()
+
+    def _all_lanes(self) -> list[Lane]:
+        return [self._backlog, *self.lanes.values()]
 
     def _error(self, kind: type[PublishError], topic: str) -> PublishError:
         if kind is Uncertain:
@@ -223,3 +279,10 @@ class Outbox:
         return NotAccepted(
             f"the message for {topic!r} was not sent within {self._timeout_s:g} s; {self._why_down()}"
         )
+
+
+def _reasons(refusal: Refused, count: int) -> dict[int, str]:
+    """Why each message that was refused, of so many, was."""
+    if refusal.reasons is None:
+        return dict.fromkeys(range(count), "it refused the whole batch")
+    return dict(refusal.reasons)

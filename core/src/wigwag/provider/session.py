@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Protocol
 
 import anyio
@@ -12,26 +12,22 @@ import anyio.abc
 from wigwag.broker import Broker, BrokerLost, Position, Refused
 from wigwag.provider.channels import Channels, Join, Leave
 from wigwag.provider.outbox import Lane, Outbox
+from wigwag.provider.probe import Node as ProbedNode
+from wigwag.provider.probe import Prober
 from wigwag.provider.settings import ProviderSettings
 from wigwag.provider.signal import Signal
 
 logger: logging.Logger = logging.getLogger("wigwag.provider")
 
-_PROBE_TICKS = 10
 
-
-class Node(Protocol):
+class Node(ProbedNode, Protocol):
     """What a session asks of the provider; all synchronous, but for the telling."""
-
-    #: The channel on which the node hears itself, or None for one that only publishes.
-    probe_channel: str | None
 
     def session_ready(self, *, kept: bool) -> None: ...
     def live(self, topics: Sequence[str]) -> None: ...
     def refused(self, topic: str, reason: str) -> None: ...
     def arrived(self, topic: str, payload: bytes, position: Position | None) -> None: ...
     def gap(self, topics: Sequence[str] | None) -> None: ...
-    def new_probe(self) -> tuple[int, bytes]: ...
     async def tell(self) -> None: ...
 
 
@@ -55,18 +51,10 @@ class Session:
         self._settings = settings
         self._over = False
         self._ready = anyio.Event()
-        self._hears = anyio.Event()  # the node's own channel is live
         self._scope = anyio.CancelScope()
         self._cause: BaseException | None = None
-        self._inbound = 0
-        self._sent = 0
-        self._echoed = 0
-        self._echo = Signal()
+        self.prober: Prober = Prober(broker, node, outbox, settings)
         self.is_ready: bool = False
-        self.is_proved: bool = False
-        #: How long the last probe took, in seconds.
-        self.probe_s: float | None = None
-        self.max_payload_bytes: int | None = None
 
     # Inbox: what the plugin calls
 
@@ -75,8 +63,8 @@ class Session:
         if self._over or self.is_ready:
             return
         self.is_ready = True
-        self.is_proved = self._broker.in_process
-        self.max_payload_bytes = max_payload_bytes
+        self.prober.is_proved = self._broker.in_process
+        self._outbox.begin(max_payload_bytes)
         self._node.session_ready(kept=kept)
         self._ready.set()
 
@@ -84,8 +72,11 @@ class Session:
         """See :class:`~wigwag.broker.Inbox`."""
         if self._over:
             return
-        self._inbound += 1
+        prober = self.prober
+        prober.inbound += 1
         try:
+            if prober.has_lanes:
+                prober.count(topic)
             self._node.arrived(topic, payload, position)
         except Exception:
             logger.exception("a message on %r could not be handled", topic)
@@ -94,12 +85,6 @@ class Session:
         """See :class:`~wigwag.broker.Inbox`."""
         if not self._over:
             self._node.gap(topics)
-
-    def echo(self, number: int) -> None:
-        """A probe of the node's came back; one of an earlier session says nothing of this one."""
-        if number == self._sent:
-            self._echoed = number
-            self._echo.set()
 
     # Core's own side
 
@@ -132,13 +117,15 @@ class Session:
 
     def _serve(self, tasks: anyio.abc.TaskGroup) -> None:
         def serve_lane(lane: Lane) -> None:
+            self._cover([lane.key])
             tasks.start_soon(self._guard, lambda: self._outbox.serve(lane, lambda: self._over))
 
         tasks.start_soon(self._guard, self._reconcile)
         if not self._broker.in_process:
             has_probe = self._node.probe_channel is not None
-            tasks.start_soon(self._guard, self._probe if has_probe else self._outlast)
-        for lane in self._outbox.lanes.values():
+            tasks.start_soon(self._guard, self.prober.run if has_probe else self._outlast)
+        tasks.start_soon(self._guard, self._outbox.serve_backlog)
+        for lane in list(self._outbox.lanes.values()):
             serve_lane(lane)
         self._outbox.on_new_lane = serve_lane
 
@@ -179,7 +166,14 @@ class Session:
                 until = step.until
                 await self._changed.wait(None if until is None else max(0.0, until - anyio.current_time()))
 
+    def _cover(self, lanes: Iterable[Hashable]) -> None:
+        """Probe each of these lanes."""
+        if not self._broker.in_process:
+            for lane in lanes:
+                self.prober.cover(lane)
+
     async def _join(self, topics: list[str]) -> None:
+        self._cover(map(self._broker.lane, topics))
         try:
             with anyio.fail_after(self._settings.session_timeout_s):
                 await self._broker.subscribe(topics)
@@ -195,48 +189,9 @@ class Session:
                     self._node.refused(topic, str(reasons[topic]))
             topics = [topic for topic in topics if topic not in reasons]
         self._node.live(topics)
-        if self._node.probe_channel in topics:
-            self._hears.set()
-
-    async def _probe(self) -> None:
-        """Publish to the node's own channel, and require it back: finds a link that is up but deaf."""
-        channel = self._node.probe_channel
-        if channel is None:  # pragma: no cover - not started then
-            return
-        await self._hears.wait()
-        while not self._over:
-            with anyio.fail_after(self._settings.probe_timeout_s):
-                await self._broker.check()
-            started = anyio.current_time()
-            await self._await_echo(channel)
-            self.probe_s = anyio.current_time() - started
-            self.is_proved = True
-            await anyio.sleep(self._settings.probe_interval_s)
+        self.prober.live(topics)
 
     async def _outlast(self) -> None:
         """What proves a session that has no probe: that it lasts."""
         await anyio.sleep(self._settings.probe_interval_s)
-        self.is_proved = True
-
-    async def _await_echo(self, channel: str) -> None:
-        """Send a probe and wait for it, in ticks: a loop that stalls loses one tick, not the session.
-
-        Whatever comes in shows that the link is alive, and begins the count anew, up to a limit.  The
-        probe is sent again half-way: a gap may have swallowed it.
-        """
-        tick_s = self._settings.probe_timeout_s / _PROBE_TICKS
-        self._sent, payload = self._node.new_probe()
-        self._outbox.send_first(channel, payload)
-        quiet = 0
-        ticks = 0
-        while True:
-            inbound = self._inbound
-            await self._echo.wait(tick_s)
-            ticks += 1
-            quiet = quiet + 1 if self._inbound == inbound else 0
-            if self._echoed == self._sent:
-                return
-            if quiet >= _PROBE_TICKS or ticks * tick_s >= self._settings.probe_limit_s:
-                raise BrokerLost(f"the link is deaf: a probe did not come back within {ticks * tick_s:.1f} s")
-            if ticks % (_PROBE_TICKS // 2) == 0:
-                self._outbox.send_first(channel, payload)
+        self.prober.is_proved = True

@@ -113,7 +113,7 @@ class InternalApi:
         """Whether messages can be delivered here: each provider's link is up."""
         providers = running(self._providers)
         down = [
-            f"provider {provider.name}: {provider.node.describe_link()}"
+            f"provider {provider.name}: {provider.node.link.describe()}"
             for provider in providers
             if provider.node is not None and not provider.node.is_up
         ]

@@ -138,4 +138,4 @@ def _up(node: Node) -> float:
 
 
 def _probe_s(node: Node) -> float | None:
-    return node.probe_s
+    return node.link.probe_s
