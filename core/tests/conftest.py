@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 
 import pytest
-
-from wigwag import plugins
 
 
 @pytest.fixture(autouse=True)
 def only_core_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the providers beside core: these tests hold with and without them."""
-    found = plugins.entry_points
 
     def of_core(*, group: str) -> Iterable[EntryPoint]:
-        return [entry for entry in found(group=group) if not entry.value.startswith("wigwag_")]
+        return [entry for entry in entry_points(group=group) if not entry.value.startswith("wigwag_")]
 
-    monkeypatch.setattr(plugins, "entry_points", of_core)
+    monkeypatch.setattr("wigwag.plugins.entry_points", of_core)

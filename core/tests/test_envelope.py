@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 
 import msgspec
 import pytest
@@ -52,7 +54,6 @@ def test_a_flipped_byte_is_read_or_foreign(payload: bytes, place: int, value: in
     ("data", "cause"),
     [
         (b"", "malformed"),
-        (b'{"topic":"room"}', "malformed"),
         (b"\x91" * 100_000, "malformed"),
         (msgspec.msgpack.encode([1, 7, "room", b""]), "malformed"),
         (msgspec.msgpack.encode([1, 0, "room", "text"]), "malformed"),
@@ -81,3 +82,69 @@ def test_there_is_room_for_what_comes_later() -> None:
     assert envelope.id == "id"
     assert envelope.position is not None
     assert (envelope.position.epoch, envelope.position.offset) == ("epoch", 7)
+
+
+# OriJS's
+
+
+@given(st.text(), TOPIC, st.none() | st.text())
+def test_text_is_written_as_orijs_does(text: str, topic: str, exclude: str | None) -> None:
+    data = encode_envelope(Kind.TEXT, topic, text.encode(), exclude=exclude, format="json")
+    fields = json.loads(data)
+    assert fields == {"topic": topic, "message": text, "isBinary": False} | (
+        {} if exclude is None else {"exclude": exclude}
+    )
+    envelope = decode_envelope(topic, data)
+    assert (envelope.kind, envelope.payload, envelope.exclude) == (Kind.TEXT, text.encode(), exclude)
+
+
+@given(st.binary(), TOPIC)
+def test_binary_is_written_as_orijs_does(payload: bytes, topic: str) -> None:
+    data = encode_envelope(Kind.BINARY, topic, payload, format="json")
+    message = base64.b64encode(payload).decode()
+    assert json.loads(data) == {"topic": topic, "message": message, "isBinary": True}
+    envelope = decode_envelope(topic, data)
+    assert (envelope.kind, envelope.payload) == (Kind.BINARY, payload)
+
+
+@pytest.mark.parametrize(
+    ("kind", "to"),
+    [(Kind.PROBE, None), (Kind.COMMAND, None), (Kind.TEXT, "a-socket"), (Kind.BINARY, "a-socket")],
+)
+def test_what_only_our_nodes_understand_is_written_for_them(kind: Kind, to: str | None) -> None:
+    data = encode_envelope(kind, "room", b"x", to=to, format="json")
+    assert data == encode_envelope(kind, "room", b"x", to=to)
+
+
+def test_what_orijs_may_add_is_skipped() -> None:
+    data = b'{"topic":"room","message":"x","isBinary":false,"traceId":"7"}'
+    assert decode_envelope("room", data).payload == b"x"
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (b"{", "malformed"),
+        (b"{}", "malformed"),
+        (b'{"topic":"room","message":1,"isBinary":false}', "malformed"),
+        (b'{"topic":"room","message":"x"}', "malformed"),
+        (b'{"topic":"room","message":"x","isBinary":1}', "malformed"),
+        (b'{"topic":"room","message":"%%","isBinary":true}', "malformed"),
+        ('{"topic":"room","message":"ä","isBinary":true}'.encode(), "malformed"),
+        (b'{"topic":"room","message":"\\ud800","isBinary":false}', "malformed"),
+        (b'{"topic":"room","message":"\xff","isBinary":false}', "malformed"),
+        (b'{"topic":"room","message":"x","isBinary":false,"exclude":[]}', "malformed"),
+        (b'{"topic":"b:room","message":"x","isBinary":false}', "topic"),
+        (b'{"a":' * 100_000, "malformed"),
+    ],
+)
+def test_what_is_no_envelope_of_orijs_is_foreign(data: bytes, cause: str) -> None:
+    with pytest.raises(ForeignEnvelope) as caught:
+        decode_envelope("room", data)
+    assert caught.value.cause == cause
+
+
+@given(st.binary())
+def test_whatever_begins_as_json_is_read_or_foreign(data: bytes) -> None:
+    with contextlib.suppress(ForeignEnvelope):
+        decode_envelope("room", b"{" + data)

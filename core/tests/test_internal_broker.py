@@ -13,7 +13,7 @@ from internal_api import LIMITS, LOBBY, Api, connected, over_a_broker
 from wigwag.memory import MemoryBroker
 from wigwag.provider import Provider
 from wigwag.service.publishing import NO_PROVIDER
-from wigwag.testing import FakeBroker
+from wigwag.testing import FakeBroker, FakeNetwork, FakeSocket
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +137,39 @@ async def test_without_a_provider_it_is_not_ready() -> None:
     async with connected() as client:
         response = await client.get("/readyz")
     assert (response.status_code, response.json()) == (503, {"ready": False, "why": [NO_PROVIDER]})
+
+
+async def test_two_applications_on_one_broker_get_what_is_published_once() -> None:
+    """Two `Sockets()` in one process, each with a provider of its own: both hear what either publishes."""
+    network = FakeNetwork()
+    same = ("fake", "settings")
+    async with (
+        Provider(FakeBroker(network), name="fake", settings=LIMITS, identity=same) as one,
+        Provider(FakeBroker(network), name="fake", settings=LIMITS, identity=same) as two,
+        connected(one, two) as client,
+    ):
+        sockets = [FakeSocket(provider.new_socket_id()) for provider in (one, two)]
+        for provider, socket in zip((one, two), sockets, strict=True):
+            provider.attach(socket)
+            await provider.subscribe(socket.id, "lobby")
+        api = Api(one, client)
+        assert (await api.post("/api/publish", {"topic": "lobby", "text": "once"})).status_code == 202
+        counted = (await client.get("/api/topics/lobby")).json()
+        await settle()
+    assert [socket.messages for socket in sockets] == [["once"], ["once"]]
+    assert (counted["sockets"], len(counted["nodes"])) == (2, 2)
+
+
+async def test_applications_on_two_brokers_both_get_what_is_published() -> None:
+    async with (
+        Provider(FakeBroker(), name="fake", settings=LIMITS, identity="a") as one,
+        Provider(FakeBroker(), name="fake", settings=LIMITS, identity="b") as two,
+        connected(one, two) as client,
+    ):
+        sockets = [FakeSocket(provider.new_socket_id()) for provider in (one, two)]
+        for provider, socket in zip((one, two), sockets, strict=True):
+            provider.attach(socket)
+            await provider.subscribe(socket.id, "lobby")
+        assert (await Api(one, client).post("/api/publish", LOBBY)).status_code == 202
+        await settle()
+    assert [len(socket.messages) for socket in sockets] == [1, 1]

@@ -158,4 +158,5 @@ def _create(
     if provider_settings is None:
         provider_settings = load_settings(ProviderSettings, PREFIX, environ)
     broker = plugin.create(settings)
-    return Provider(broker, name=name, settings=provider_settings, subscribes=subscribes)
+    identity = None if broker.in_process else (name, settings)
+    return Provider(broker, name=name, settings=provider_settings, subscribes=subscribes, identity=identity)

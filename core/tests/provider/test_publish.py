@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import anyio
@@ -267,3 +268,18 @@ async def test_counters_count(world: World) -> None:
     assert (node.provider.counters.published, node.provider.counters.delivered) == (3, 5)
     assert (node.provider.counters.opened, node.provider.counters.sessions) == (2, 1)
     assert other.provider.counters.delivered == 0
+
+
+async def test_a_broker_may_ask_for_the_envelope_of_orijs_and_both_are_read(world: World) -> None:
+    node, other = await world.node(), await world.node()
+    node.broker.envelope = "json"
+    sockets = [await each.join("room") for each in (node, other)]
+    await node.provider.publish("room", "text", exclude=sockets[0].id)
+    await node.provider.publish("room", b"\xff\x00")
+    await node.provider.broadcast("all")
+    await other.provider.publish("room", "compact")
+    await settle()
+    assert sockets[1].messages == ["text", b"\xff\x00", "all", "compact"]
+    assert sockets[0].messages == [b"\xff\x00", "all", "compact"]
+    written = [json.loads(data) for topic, data in world.network.log if data[:1] == b"{"]
+    assert [fields["message"] for fields in written] == ["text", "/wA=", "all"]

@@ -58,7 +58,7 @@ class Channels:
         self._joining: set[str] = set()
         self._live: set[str] = set()
         self._lingering: dict[str, float] = {}  # since when; the oldest first
-        self._refused: dict[str, tuple[str, float]] = {}  # why, and when to try again
+        self._refused: dict[str, tuple[str, float]] = {}  # why, and when to try again; the oldest first
 
     def want(self, topic: str) -> bool:
         """The topic's first socket came.  Whether there is now something to do."""
@@ -90,9 +90,7 @@ class Channels:
 
     def next(self, now: float) -> Join | Leave | Wait:
         """What to do next: joins first, in batches."""
-        for topic in [t for t, (_, due) in self._refused.items() if due <= now]:
-            del self._refused[topic]
-            self._dirty[topic] = None
+        self._retry_refused(now)
         if self._dirty:
             batch = _first(self._dirty, self._batch)
             for topic in batch:
@@ -102,10 +100,19 @@ class Channels:
         leaving = self._take_leaving(now)
         if leaving:
             return Leave(leaving)
-        times = [due for _, due in self._refused.values()]
+        # The oldest stand first in both tables.
+        times = [next(iter(self._refused.values()))[1]] if self._refused else []
         if self._lingering:
             times.append(next(iter(self._lingering.values())) + self._linger_s)
         return Wait(min(times, default=None))
+
+    def _retry_refused(self, now: float) -> None:
+        while self._refused:
+            topic, (_, due) = next(iter(self._refused.items()))
+            if due > now:
+                break
+            del self._refused[topic]
+            self._dirty[topic] = None
 
     def _take_leaving(self, now: float) -> list[str]:
         leaving: list[str] = []

@@ -46,8 +46,9 @@ _GIVE_WAY_BYTES = 256 * 1024
 _SPREAD_MS_PER_SOCKET = 1
 _MAX_SPREAD_MS = 30_000
 _TELL_AT_ONCE = 200
-#: How many names are tried to find a channel in a given lane.
-_LANE_TRIES = 65_536
+#: How many names are tried to find a channel in a given lane, and in how many lanes in vain.
+_LANE_TRIES = 16_384
+_LANES_IN_VAIN = 16
 
 
 class Node:
@@ -86,6 +87,7 @@ class Node:
         self._commands = Commands(self.tag, self.fanout, self._post_command)
         self.link: Link = Link(self._new_session, self._lost, settings)
         self._probes = itertools.count(1)
+        self._lanes_in_vain = 0
         self._given = 0
         self._given_bytes = 0
         self._foreign_seen: set[str] = set()
@@ -198,7 +200,9 @@ class Node:
             await self._give_way(len(frame.payload))
         else:
             kind = Kind.TEXT if frame.is_text else Kind.BINARY
-            envelope = encode_envelope(kind, topic, frame.payload, exclude=exclude)
+            envelope = encode_envelope(
+                kind, topic, frame.payload, exclude=exclude, format=self._broker.envelope
+            )
             await self._to_broker(topic, envelope)
 
     async def send(self, node_tag: str, socket_id: str, frame: Frame) -> None:
@@ -337,11 +341,14 @@ class Node:
         are tried.
         """
         home = self.probe_channel
-        if home is None:
+        if home is None or self._lanes_in_vain >= _LANES_IN_VAIN:
             return None
         names = itertools.chain([home], (f"{home}:{n}" for n in range(_LANE_TRIES)))
         channel = next((name for name in names if self._broker.lane(name) == lane), None)
-        if channel is not None and channel not in self._own:
+        if channel is None:
+            self._lanes_in_vain += 1
+            logger.warning("the lane %r of the broker is not probed: no channel's name was found in it", lane)
+        elif channel not in self._own:
             self._own[channel] = None
             if self._channels.want(channel):
                 self._changed.set()

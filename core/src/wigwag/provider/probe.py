@@ -67,6 +67,7 @@ class Prober:
         self._node = node
         self._outbox = outbox
         self._settings = settings
+        self._known: set[Hashable] = set()
         self._lanes: dict[Hashable, LaneProbe] = {}
         self._by_channel: dict[str, LaneProbe] = {}
         self._hears = anyio.Event()  # the node's own channel is live
@@ -81,8 +82,9 @@ class Prober:
 
     def cover(self, lane: Hashable) -> None:
         """Probe this lane too, from the round after its channel is live."""
-        if lane in self._lanes:
+        if lane in self._known:
             return
+        self._known.add(lane)
         channel = self._node.probe_channel_in(lane)
         if channel is not None:
             self._lanes[lane] = self._by_channel[channel] = LaneProbe(channel)

@@ -48,9 +48,15 @@ class Provider:
         name: str = "custom",
         settings: ProviderSettings | None = None,
         subscribes: bool = True,
+        identity: object = None,
     ) -> None:
-        """``subscribes=False``: for a process that only publishes; no socket can attach."""
+        """``subscribes=False``: for a process that only publishes; no socket can attach.
+
+        Providers of one ``identity`` speak through the same channels of the same broker, so that what one
+        publishes all deliver; without one, each is taken to stand alone.
+        """
         self.name = name
+        self.identity: object = self if identity is None else identity
         self.settings: ProviderSettings = settings or ProviderSettings()
         self.counters: Counters = Counters()
         self._broker = broker

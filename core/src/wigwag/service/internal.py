@@ -18,7 +18,7 @@ from wigwag.provider.provider import check_close_code
 from wigwag.service.access import RequireAccess
 from wigwag.service.messages import Content, Disconnect, ToAll, ToSocket, ToTopic, decode, prepare
 from wigwag.service.metrics import exposition, registry_of
-from wigwag.service.publishing import NO_PROVIDER, Answer, publish_all, refusal, running
+from wigwag.service.publishing import NO_PROVIDER, Answer, distinct, publish_all, refusal, running
 from wigwag.settings import Secret
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -78,7 +78,7 @@ class InternalApi:
     async def disconnect(self, request: Request) -> Response:
         """Close a socket, or all those of a user, on every node."""
         wish = _checked(decode(await _body(request), Disconnect))
-        providers = running(self._providers)
+        providers = distinct(running(self._providers))
         if not providers:
             return _json(Answer(503, {"error": NO_PROVIDER}))
         try:
@@ -94,7 +94,7 @@ class InternalApi:
     async def topic(self, request: Request) -> Response:
         """How many sockets of the cluster want a topic, and which nodes said so."""
         topic = request.path_params["topic"]
-        providers = running(self._providers)
+        providers = distinct(running(self._providers))
         if not providers:
             return _json(Answer(503, {"error": NO_PROVIDER}))
         nodes = [

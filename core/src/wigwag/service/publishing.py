@@ -29,14 +29,23 @@ def running(providers: Sequence[Provider]) -> list[Provider]:
     return [p for p in providers if p.node is not None and p.node.probe_channel is not None]
 
 
+def distinct(providers: Sequence[Provider]) -> list[Provider]:
+    """One of each identity: what one publishes, all of them deliver."""
+    chosen: list[Provider] = []
+    for provider in providers:
+        if all(provider.identity != other.identity for other in chosen):
+            chosen.append(provider)
+    return chosen
+
+
 async def publish_all(
     messages: Sequence[tuple[Content, str | bytes]], providers: Sequence[Provider]
 ) -> Answer:
-    """Publish in order, through each provider.
+    """Publish in order, through each provider that speaks through channels of its own.
 
     Of what fails, the answer names the index and why; what comes after the first failures is not tried.
     """
-    providers = running(providers)
+    providers = distinct(running(providers))
     if not providers:
         return Answer(503, {"error": NO_PROVIDER})
     done = 0

@@ -61,7 +61,8 @@ class FakeBroker(Broker):
 
     Gates: ``connecting``, before ready; ``subscribing``, before the topics are live; ``unsubscribing``,
     after they no longer are; ``publishing``, before the network has the batch; ``confirming``, after it has.
-    ``is_deaf``: accepts everything, delivers nothing.  ``topics``: what is live on the network.
+    ``is_deaf``: accepts everything, delivers nothing; ``is_deaf_to``: the same, of some topics.
+    ``topics``: what is live on the network.  ``lane_of``: the lane of a topic; to be changed with a new session only.
     ``inboxes``: core's side of each session, the last one last.  ``calls``: each call's name and topics
     (for publish, its batch).
     """
@@ -86,12 +87,13 @@ class FakeBroker(Broker):
         self.max_payload_bytes = max_payload_bytes
         self.kept = kept
         self.is_deaf = False
+        self.is_deaf_to: Callable[[str], bool] = lambda _: False
         self.topics: dict[str, int] = {}  # live → how many of its messages it has heard
         self.inboxes: list[Inbox] = []
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.refuse_indices: dict[int, str] | None = None  # of the next batch
         self.violations: list[str] = []
-        self._lane = lane
+        self.lane_of: Callable[[str], Hashable] = lane
         self._left: dict[str, int] = {}
         self._is_up = False
         self._to_close = False
@@ -172,7 +174,7 @@ class FakeBroker(Broker):
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """See :class:`~wigwag.broker.Broker`."""
         batch = list(messages)
-        lanes = {self._lane(topic) for topic, _ in batch}
+        lanes = {self.lane_of(topic) for topic, _ in batch}
         if len(lanes) > 1:
             self.violations.append(f"one publish for the lanes {lanes}")
         for topic, payload in batch:
@@ -191,7 +193,7 @@ class FakeBroker(Broker):
 
     def lane(self, topic: str) -> Hashable:
         """See :class:`~wigwag.broker.Broker`."""
-        return self._lane(topic)
+        return self.lane_of(topic)
 
     async def check(self) -> None:
         """See :class:`~wigwag.broker.Broker`."""
@@ -228,7 +230,7 @@ class FakeBroker(Broker):
             return
         self.topics[topic] = len(messages)
         inbox = self.inboxes[-1]
-        for payload in [] if self.is_deaf else messages[heard:]:
+        for payload in [] if self.is_deaf or self.is_deaf_to(topic) else messages[heard:]:
             if self.network.holds_deliveries:
                 self.network._held.append((inbox, topic, payload))
             else:

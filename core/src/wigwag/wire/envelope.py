@@ -1,17 +1,20 @@
 """What a published message looks like on the broker.  Sans-I/O.
 
-A MessagePack array, versioned by its first element.  A message that does not read as one, or that is
-of another topic than the channel it came on, is foreign: counted and skipped, never fatal.
+A MessagePack array, versioned by its first element; or OriJS's JSON object, which is always read, and written on
+request, so that a fleet may hold nodes of both.  A message that reads as neither, or that is of another topic than the
+channel it came on, is foreign: counted and skipped, never fatal.
 """
 
 from __future__ import annotations
 
+import binascii
 import enum
+from base64 import b64decode, b64encode
 from typing import Final
 
 import msgspec
 
-from wigwag.broker import Position
+from wigwag.broker import EnvelopeFormat, Position
 
 VERSION: Final = 1
 
@@ -53,8 +56,21 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     position: Position | None = None
 
 
+class OrijsEnvelope(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
+    """What OriJS's nodes say to each other; they skip fields that they do not know."""
+
+    topic: str
+    #: Text as it is, or binary in base64.
+    message: str
+    is_binary: bool
+    #: Ours, as in :class:`Envelope`.
+    exclude: str | None = None
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
+_encode_json = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder(OrijsEnvelope).decode
 
 
 def encode_envelope(
@@ -64,8 +80,16 @@ def encode_envelope(
     *,
     to: str | None = None,
     exclude: str | None = None,
+    format: EnvelopeFormat = "compact",
 ) -> bytes:
-    """A message as it goes to the broker."""
+    """A message as it goes to the broker.
+
+    As ``json`` only what OriJS's nodes understand: no direct messages, probes and commands.
+    """
+    if format == "json" and to is None and kind in (Kind.TEXT, Kind.BINARY):
+        is_binary = kind is Kind.BINARY
+        message = b64encode(payload).decode() if is_binary else payload.decode()
+        return _encode_json(OrijsEnvelope(topic, message, is_binary, exclude))
     return _encode(Envelope(VERSION, kind, topic, payload, to, exclude))
 
 
@@ -75,6 +99,8 @@ def decode_envelope(topic: str, data: bytes) -> Envelope:
     Raises:
         ForeignEnvelope: it is not ours, of a version that this node doesn't read, or of another topic.
     """
+    if data[:1] == b"{":  # no MessagePack array begins so
+        return _decode_orijs(topic, data)
     try:
         envelope = _decode(data)
     except (ValueError, RecursionError):
@@ -89,3 +115,15 @@ def decode_envelope(topic: str, data: bytes) -> Envelope:
         except UnicodeDecodeError:
             raise ForeignEnvelope("utf-8") from None
     return envelope
+
+
+def _decode_orijs(topic: str, data: bytes) -> Envelope:
+    try:
+        found = _decode_json(data)
+        payload = b64decode(found.message, validate=True) if found.is_binary else found.message.encode()
+    except (ValueError, RecursionError, binascii.Error):
+        raise ForeignEnvelope("malformed") from None
+    if found.topic != topic:
+        raise ForeignEnvelope("topic")
+    kind = Kind.BINARY if found.is_binary else Kind.TEXT
+    return Envelope(VERSION, kind, topic, payload, exclude=found.exclude)
