@@ -8,17 +8,16 @@ from typing import Any
 import anyio
 
 from wigwag.broker import Broker
-from wigwag.testing.contract.hooks import fresh
-from wigwag.testing.contract.life import LifeTests
 from wigwag.testing.contract.remains import expect_nothing_new, running
 from wigwag.testing.contract.session import ContractSession, RecordingInbox, check, close
+from wigwag.testing.contract.theme import Theme, fresh
 from wigwag.testing.contract.watch import watched
 
 #: More awaits than anybody cancels at: none is reached, and they are counted.
 _NEVER = 1_000_000
 
 
-class CancellingTests(LifeTests):
+class CancellingTests(Theme):
     """Race rows 8 and 15.  The awaits are counted first; then each of them, or a spread of them, is cancelled."""
 
     async def test_run_can_be_cancelled_at_every_await(self) -> None:
@@ -27,7 +26,9 @@ class CancellingTests(LifeTests):
         awaits = await self._cancel_run(broker, _NEVER)
         for at in self._spread(awaits):
             await self._cancel_run(broker, at)
-            await expect_nothing_new(before, f"after run() was cancelled at its await number {at}, before it was ready,")
+            await expect_nothing_new(
+                before, f"after run() was cancelled at its await number {at}, before it was ready,"
+            )
         await self.works(broker)
 
     async def _cancel_run(self, broker: Broker, at: int) -> int:
@@ -46,7 +47,10 @@ class CancellingTests(LifeTests):
                 await watched(broker.run(inbox), "run()", scope, count)
             finally:
                 await close(broker)
-        check(scope.cancelled_caught, f"run() returned when it was cancelled at its await number {awaits}: let it out")
+        check(
+            scope.cancelled_caught,
+            f"run() returned when it was cancelled at its await number {awaits}: let it out",
+        )
         return awaits
 
     async def test_subscribe_can_be_cancelled_at_every_await(self) -> None:

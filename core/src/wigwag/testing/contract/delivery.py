@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wigwag.testing.contract.hooks import Hooks, fresh, needs
+from wigwag.testing.contract.hooks import needs
 from wigwag.testing.contract.session import ContractSession, check, raise_first, together, until
+from wigwag.testing.contract.theme import Theme, fresh
 
 
-class DeliveryTests(Hooks):
+class DeliveryTests(Theme):
     """Race rows 12 and 13 within a session."""
 
     async def test_messages_arrive_in_order_within_and_across_calls(self) -> None:

@@ -79,7 +79,9 @@ class Fates:
             )
 
     def _judge_copies(self, topic: str, got: list[int]) -> None:
-        doubled = sorted({number for number in got if got.count(number) > 1}) if len(set(got)) < len(got) else []
+        doubled = (
+            sorted({number for number in got if got.count(number) > 1}) if len(set(got)) < len(got) else []
+        )
         check(
             not doubled,
             f"messages {doubled[:5]} on {topic!r} were delivered twice over an outage: publish() must not retry what it "

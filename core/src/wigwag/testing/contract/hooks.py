@@ -1,17 +1,14 @@
-"""What a plugin's author gives to the conformance suite, and what the suite's themes have in common."""
+"""What a plugin's author gives to the conformance suite."""
 
 from __future__ import annotations
 
 import inspect
-import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
 import pytest
 
 from wigwag.broker import Broker
-from wigwag.testing.contract.session import ContractSession, open_session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -106,30 +103,6 @@ class Hooks:
         Where that blocks, do it in a thread (``anyio.to_thread.run_sync``): the nodes live meanwhile.
         """
         raise NotImplementedError
-
-    # For the themes
-
-    def session(self, broker: Broker | None = None) -> Any:
-        """Open a session as core does; see :func:`~wigwag.testing.contract.session.open_session`."""
-        return open_session(self.make_broker() if broker is None else broker, patience_s=self.patience_s)
-
-    @asynccontextmanager
-    async def two_nodes(
-        self, subscriber: Broker | None = None
-    ) -> AsyncIterator[tuple[ContractSession, ContractSession]]:
-        """A publisher and a subscriber; the same one twice where there is only one process."""
-        broker = subscriber or self.make_broker()
-        async with self.session(broker) as session:
-            if broker.in_process:
-                yield session, session
-            else:
-                async with self.session() as publisher:
-                    yield publisher, session
-
-
-def fresh(name: str) -> str:
-    """Make a topic that no other test uses, so that nothing late can be taken for this test's."""
-    return f"{name}:{secrets.token_hex(4)}"
 
 
 def adapt(cls: type[Hooks], contract: type[Hooks]) -> None:

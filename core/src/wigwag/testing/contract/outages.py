@@ -14,9 +14,10 @@ from wigwag.errors import NotAccepted, PublishError, SubscribeError
 from wigwag.provider.provider import Provider
 from wigwag.provider.settings import ProviderSettings
 from wigwag.testing.contract.fates import Fates
-from wigwag.testing.contract.hooks import Hooks, fresh, needs
+from wigwag.testing.contract.hooks import needs
 from wigwag.testing.contract.remains import expect_nothing_new, running
 from wigwag.testing.contract.session import check, comes_true, raise_first, together, until
+from wigwag.testing.contract.theme import Theme, fresh
 from wigwag.testing.socket import FakeSocket
 
 _PROBE_S = 0.5
@@ -35,7 +36,7 @@ SETTINGS = ProviderSettings(
 _TOPICS = 6
 
 
-class OutageTests(Hooks):
+class OutageTests(Theme):
     """Race rows 4 to 7, 10, 12 and 13."""
 
     @needs("pause_server")
@@ -100,7 +101,9 @@ class OutageTests(Hooks):
 
     # The ways to break it
 
-    async def _stop_for_a_while(self, publisher: tuple[Provider, Broker], node: tuple[Provider, Broker]) -> None:
+    async def _stop_for_a_while(
+        self, publisher: tuple[Provider, Broker], node: tuple[Provider, Broker]
+    ) -> None:
         began = anyio.current_time()
         await self.pause_server()
         try:
@@ -117,7 +120,9 @@ class OutageTests(Hooks):
         finally:
             await self.resume_server()
 
-    async def _cut_each_twice(self, publisher: tuple[Provider, Broker], node: tuple[Provider, Broker]) -> None:
+    async def _cut_each_twice(
+        self, publisher: tuple[Provider, Broker], node: tuple[Provider, Broker]
+    ) -> None:
         for provider, broker in (node, publisher) * 2:
             await self.cut_link(broker)
             await until(lambda provider=provider: _is_up(provider), self.patience_s, _NOT_BACK)  # type: ignore[misc]
@@ -143,7 +148,9 @@ class OutageTests(Hooks):
 
             async def break_it() -> None:
                 try:
-                    await until(lambda: len(socket.messages) > 5 * _TOPICS, self.patience_s, "nothing arrives")
+                    await until(
+                        lambda: len(socket.messages) > 5 * _TOPICS, self.patience_s, "nothing arrives"
+                    )
                     await fault(publisher, node)
                     for provider, _ in (publisher, node):
                         await until(lambda provider=provider: _is_up(provider), self.patience_s, _NOT_BACK)  # type: ignore[misc]
@@ -212,7 +219,9 @@ class OutageTests(Hooks):
     async def _provider(self) -> AsyncIterator[tuple[Provider, Broker]]:
         broker = self.make_broker()
         async with Provider(broker, settings=SETTINGS) as provider:
-            await until(lambda: _is_up(provider), self.patience_s, "a provider over this broker does not come up")
+            await until(
+                lambda: _is_up(provider), self.patience_s, "a provider over this broker does not come up"
+            )
             yield provider, broker
 
 

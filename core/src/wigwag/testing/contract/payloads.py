@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from wigwag.testing.contract.hooks import Hooks, fresh
 from wigwag.testing.contract.session import ContractSession, check, until
+from wigwag.testing.contract.theme import Theme, fresh
 
 SMALL_PAYLOADS = (
     b"",
@@ -27,7 +27,7 @@ SMALL_PAYLOADS = (
 )
 
 
-class PayloadTests(Hooks):
+class PayloadTests(Theme):
     """Bit-exactness."""
 
     async def test_payloads_arrive_as_they_were(self) -> None:

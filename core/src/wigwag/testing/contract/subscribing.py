@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import count, cycle
+from itertools import cycle
 
-from wigwag.broker import Broker
-from wigwag.testing.contract.hooks import Hooks, fresh, needs
+from wigwag.testing.contract.hooks import needs
 from wigwag.testing.contract.session import ContractSession, check, until
+from wigwag.testing.contract.theme import Theme, fresh
 
 #: As core's batches are.
 BATCH = 500
@@ -48,7 +48,7 @@ AWKWARD_TOPICS = (
 )
 
 
-class SubscribingTests(Hooks):
+class SubscribingTests(Theme):
     """Race rows 1 to 4 and 12 as far as a broker alone can show them."""
 
     async def test_what_is_published_once_subscribe_returned_arrives(self) -> None:
@@ -130,18 +130,6 @@ class SubscribingTests(Hooks):
             f"{what} made each message arrive more or less than once: {sent} were published, {got} arrived. "
             "Repeating a subscribe must be harmless: don't register a second receiver",
         )
-
-    async def settle(self, publisher: ContractSession, subscriber: ContractSession, topic: str) -> None:
-        """Return when all that was published on the topic so far has arrived, if it is to arrive at all."""
-        beside = self.beside(subscriber.broker, topic)
-        await subscriber.subscribe(beside)
-        await publisher.publish((beside, b"beside"))
-        await subscriber.hear(beside, b"beside")
-
-    def beside(self, broker: Broker, topic: str) -> str:
-        """Another topic of the same lane."""
-        lane, prefix = broker.lane(topic), fresh("beside")
-        return next(name for name in (f"{prefix}:{n}" for n in count()) if broker.lane(name) == lane)
 
     @needs("filters")
     async def test_a_topic_that_is_unsubscribed_stops(self) -> None:
