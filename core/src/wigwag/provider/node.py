@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Hashable, Iterator, Sequence
 
 import anyio
 import anyio.lowlevel
@@ -247,11 +247,11 @@ class Node:
         except NotAccepted as exc:
             logger.warning("a command to another node was not sent: %s", exc)
 
-    async def _to_broker(self, topic: str, envelope: bytes) -> None:
+    def _to_broker(self, topic: str, envelope: bytes) -> Awaitable[None]:
         limit = self._outbox.max_payload_bytes
         if limit is not None and len(envelope) > limit:
             raise PayloadTooLarge(topic, len(envelope), limit)
-        await self._outbox.publish(topic, envelope)
+        return self._outbox.publish(topic, envelope)
 
     async def _give_way(self, size: int) -> None:
         """Let the sockets' writers run now and then: a publisher that never yields would fill the

@@ -15,7 +15,7 @@ import anyio
 
 from wigwag.broker import Broker, Refused
 from wigwag.errors import NotAccepted, PublishError, Uncertain
-from wigwag.provider.signal import Signal
+from wigwag.provider.signal import Latch, Signal
 
 #: A batch is closed at this many messages or bytes, so that none holds a lane for long.
 BATCH_MESSAGES = 512
@@ -25,23 +25,28 @@ BATCH_BYTES = 256 * 1024
 class Batch:
     """Messages that share one publish call, and one fate."""
 
-    __slots__ = ("bytes", "done", "error", "largest", "messages", "opened_at", "refused")
+    __slots__ = ("bytes", "done", "error", "is_closed", "largest", "messages", "opened_at", "refused")
 
     def __init__(self, opened_at: float) -> None:
         self.messages: list[tuple[str, bytes]] = []
         self.bytes: int = 0
         self.largest: int = 0
         self.opened_at: float = opened_at
-        self.done: anyio.Event = anyio.Event()
+        self.is_closed: bool = False  # takes no more
+        self.done: Latch = Latch()
         self.error: type[PublishError] | None = None
         self.refused: dict[int, str] = {}
 
-    def is_open(self, now: float, max_age_s: float) -> bool:
-        return (
-            len(self.messages) < BATCH_MESSAGES
-            and self.bytes < BATCH_BYTES
-            and now - self.opened_at <= max_age_s
-        )
+    def add(self, topic: str, payload: bytes, size: int) -> int:
+        """Take a message; its place."""
+        messages = self.messages
+        messages.append((topic, payload))
+        self.bytes += size
+        if size > self.largest:
+            self.largest = size
+        if len(messages) >= BATCH_MESSAGES or self.bytes >= BATCH_BYTES:
+            self.is_closed = True
+        return len(messages) - 1
 
 
 class Lane:
@@ -99,7 +104,7 @@ class Outbox:
             Uncertain: handed over, then the link was lost or the deadline passed.
         """
         batch, index = self.post(topic, payload)
-        await batch.done.wait()
+        await batch.done.waiter()
         if batch.error is not None:
             raise self._error(batch.error, topic)
         if index in batch.refused:
@@ -117,22 +122,21 @@ class Outbox:
                 f"the message for {topic!r} was not accepted: {self._messages} messages "
                 f"({self._bytes} bytes) wait for the broker already; {self._why_down()}"
             )
-        lane = self._lane(topic)
-        now = anyio.current_time()
-        batch = lane.queue[-1] if lane.queue else None
-        if batch is None or not batch.is_open(now, self._timeout_s / 10):
-            batch = Batch(now)
-            lane.queue.append(batch)
-        index = len(batch.messages)
-        batch.messages.append((topic, payload))
-        batch.bytes += size
-        if size > batch.largest:
-            batch.largest = size
+        queue = self._lane(topic).queue
+        batch = queue[-1] if queue else None
+        if batch is None or batch.is_closed:
+            batch = self._open_batch(topic)
         self._messages += 1
         self._bytes += size
+        return batch, batch.add(topic, payload, size)
+
+    def _open_batch(self, topic: str) -> Batch:
+        lane = self._lane(topic)
+        batch = Batch(anyio.current_time())
+        lane.queue.append(batch)
         lane.signal.set()
         self._filled.set()
-        return batch, index
+        return batch
 
     def send_first(self, topic: str, payload: bytes) -> None:
         """Put a message ahead of all that is queued: a probe must not wait behind a backlog."""
@@ -224,7 +228,7 @@ class Outbox:
             self._settle(batch, error)
 
     def _settle(self, batch: Batch, error: type[PublishError] | None) -> None:
-        if batch.done.is_set():
+        if batch.done.is_set:
             return
         batch.error = error
         batch.done.set()
@@ -244,6 +248,8 @@ class Outbox:
                 for lane in self._all_lanes():
                     while lane.queue and lane.queue[0].opened_at <= limit:
                         self._settle(lane.queue.popleft(), NotAccepted)
+                    if lane.queue:
+                        lane.queue[-1].is_closed = True  # so that all in a batch are about equally old
                     # What is in flight stays so: its lane is held until the broker answers, or the
                     # probe finds the session deaf. Only its callers stop waiting.
                     if lane.in_flight is not None and lane.in_flight.opened_at <= limit:

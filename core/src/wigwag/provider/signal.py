@@ -1,8 +1,9 @@
-"""A flag that one task waits for, and that is nearly free to raise when it is up already."""
+"""What tasks wait for, where an anyio event costs too much: for each message."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import anyio
 
@@ -52,3 +53,42 @@ class Signal:
         else:
             self._waiter = loop.create_future()
             await self._waiter
+
+
+class Latch:
+    """Set once; any number of tasks wait for it, each with ``await latch.waiter()``.
+
+    A future for each of them costs a third of an anyio event, and no coroutine stands between.
+    """
+
+    __slots__ = ("_event", "_futures", "is_set")
+
+    def __init__(self) -> None:
+        self.is_set: bool = False
+        self._futures: list[asyncio.Future[None]] = []
+        self._event: anyio.Event | None = None
+
+    def set(self) -> None:
+        """Wake all who wait."""
+        self.is_set = True
+        for future in self._futures:
+            if not future.done():  # cancelled
+                future.set_result(None)
+        self._futures.clear()
+        if self._event is not None:
+            self._event.set()
+
+    def waiter(self) -> Awaitable[object]:
+        """Await this, once: it returns when the latch is set."""
+        try:
+            future = asyncio.get_running_loop().create_future()
+        except RuntimeError:  # trio
+            self._event = self._event or anyio.Event()
+            if self.is_set:
+                self._event.set()
+            return self._event.wait()
+        if self.is_set:
+            future.set_result(None)
+        else:
+            self._futures.append(future)
+        return future
