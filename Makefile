@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e mutants wheels pythons oldest fmt pins install browser clean
+.PHONY: help run test check lint types unit e2e mutants wheels pythons oldest fmt pins install browser servers brokers clean
 
 BIN := .venv/bin
 
@@ -13,7 +13,7 @@ help: ## list the targets
 run: ## install what the service needs into .venv, and start it on 127.0.0.1:8000
 	@tools/install run && exec $(BIN)/wigwag serve
 
-test: install browser lint types pythons oldest mutants ## everything, from nothing
+test: install browser servers lint types pythons oldest mutants ## everything, from nothing
 	@$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
 
 check: lint types unit ## lint, types and unit tests: before each commit
@@ -27,7 +27,7 @@ types: install ## mypy --strict and pyright
 unit: install ## the unit tests of core
 	@$(BIN)/pytest core/tests -q
 
-e2e: install browser ## what crosses packages: real sockets, a browser, the examples
+e2e: install browser servers ## what crosses packages: real sockets, a browser, the examples
 	@$(BIN)/pytest tests examples -q
 
 mutants: install ## plant known defects in core one by one, and see each caught: 3 minutes
@@ -54,5 +54,11 @@ install: ## the development environment, in .venv
 browser: ## chromium for the end-to-end tests, where apt-get can bring it
 	@tools/browser
 
+servers: ## redis-server and mosquitto for the tests with real brokers, where apt-get can bring them
+	@tools/servers
+
+brokers: install servers ## Redis, NATS and Kafka to play with, each with the line that starts wigwag on it
+	@PYTHONPATH=tests exec $(BIN)/python tools/brokers.py
+
 clean: ## remove what these targets made
-	@rm -rf .venv .venvs .coverage* .hypothesis .*_cache dist && find . -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .venv .venvs .brokers .coverage* .hypothesis .*_cache dist && find . -name __pycache__ -prune -exec rm -rf {} +

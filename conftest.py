@@ -16,6 +16,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from servers.fixtures import certificates, kafka_server, nats_server, redis_server
+from servers.kafka import is_available as kafka_is_available
+from servers.nats import nats_binary
+
+__all__ = ["certificates", "kafka_server", "nats_server", "redis_server"]  # fixtures, for all tests
+
 
 @dataclass(frozen=True)
 class Need:
@@ -39,10 +45,25 @@ def is_root_with_apt() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
+def are_here(*programs: str) -> Callable[[], bool]:
+    """Return a look for programs; Debian has some where only root's PATH leads."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+    return lambda: all(shutil.which(program, path=path) for program in programs)
+
+
 CHROMIUM = os.environ.get("CHROMIUM", "chromium")
 
 NEEDS = {
     "chromium": Need(lambda: runs(CHROMIUM, "--version"), is_root_with_apt, "make browser"),
+    "redis-server": Need(are_here("redis-server", "redis-cli"), is_root_with_apt, "make servers"),
+    "nats-server": Need(lambda: nats_binary() is not None, lambda: True, "make install"),
+    "mosquitto": Need(are_here("mosquitto"), is_root_with_apt, "make servers"),
+    "kafka": Need(
+        kafka_is_available,
+        lambda: False,
+        "Java 17 and Maven, which fetches it",
+    ),
+    "openssl": Need(are_here("openssl"), is_root_with_apt, "make servers"),
 }
 IN_CI = bool(os.environ.get("CI"))
 PREFIX = "not on this machine: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wigwag.broker import Broker, BrokerLost, Inbox
@@ -23,7 +23,9 @@ class Link:
         self.topics: list[str] = []
         self.calls: deque[Call] = deque()
         self.messages: asyncio.Queue[tuple[str, bytes] | None] = asyncio.Queue()
+        self.arrived = 0
         self.is_lost = False
+        self.on_message: Callable[[str, bytes], None] | None = None  # instead of the queue
         self._latency_s = latency_s
         server.links.append(self)
 
@@ -33,13 +35,24 @@ class Link:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self.calls.append((name, what, done))
-        loop.call_later(self._latency_s, self.server.serve, self)
+        loop.call_later(self._latency_s, self._arrive)
         return done
+
+    def _arrive(self) -> None:
+        """One more call has reached the server."""
+        self.arrived += 1
+        self.server.serve(self)
 
     async def call(self, name: str, what: Any = None) -> None:
         await self.post(name, what)
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
+
+    def push(self, topic: str, payload: bytes) -> None:
+        if self.on_message is None:
+            self.messages.put_nowait((topic, payload))
+        else:
+            self.on_message(topic, payload)
 
     async def receive(self) -> tuple[str, bytes]:
         message = await self.messages.get()
@@ -56,16 +69,21 @@ class Link:
 
 
 class Server:
-    """Takes calls link by link.  ``confirms`` False: does what it is asked and does not answer."""
+    """Takes calls link by link.  ``confirms`` False: does what it is asked and does not answer.
+
+    ``leaked``: file descriptors that a faulty broker left.
+    """
 
     def __init__(self) -> None:
         self.links: list[Link] = []
         self.is_paused = False
         self.is_down = False
         self.confirms = True
+        self.leaked: list[int] = []
 
     def serve(self, link: Link) -> None:
-        while link.calls and not self.is_paused and not link.is_lost:
+        while link.arrived and link.calls and not self.is_paused:
+            link.arrived -= 1
             name, what, done = link.calls.popleft()
             getattr(self, name)(link, what)
             if self.confirms and not done.done():
@@ -86,7 +104,7 @@ class Server:
         for topic, payload in messages:
             for link, topics in hearers:
                 for name in self.names(topic, topics):
-                    link.messages.put_nowait((name, payload))
+                    link.push(name, payload)
 
     def names(self, topic: str, wanted: frozenset[str]) -> Sequence[str]:
         """Under which topics a link that wants these gets a message."""
@@ -137,7 +155,10 @@ class SmallBroker(Broker):
         link = await self.connect()
         inbox.ready(max_payload_bytes=LIMIT_BYTES)
         while True:
-            inbox.deliver(*await link.receive())
+            await self.receive(link, inbox)
+
+    async def receive(self, link: Link, inbox: Inbox) -> None:
+        inbox.deliver(*await link.receive())
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         await self.linked.call("subscribe", topics)

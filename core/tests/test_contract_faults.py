@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
-from collections.abc import Iterator, Sequence
 
-import anyio
 import pytest
 
-from small_broker import LIMIT_BYTES, Link, Server, SmallBroker
-from wigwag.broker import Broker, BrokerLost, Capabilities, Inbox, Refused
-from wigwag.testing.contract import BrokerContract
+import faulty_brokers as faulty
+from small_broker import LIMIT_BYTES, Server, SmallBroker
+from wigwag.broker import Broker
+from wigwag.testing.contract import BrokerContract, remains, watch
 
 
 class SmallContract(BrokerContract):
     """Every hook, over a server of its own."""
 
-    broker_type: type[SmallBroker] = SmallBroker
-    server_type: type[Server] = Server
+    part: type[SmallBroker] | type[Server] = SmallBroker
     largest_payload_bytes = LIMIT_BYTES
 
     @functools.cached_property
     def server(self) -> Server:
-        return self.server_type()
+        return self.part() if issubclass(self.part, Server) else Server()
 
-    def make_broker(self) -> Broker:
-        return self.broker_type(self.server)
+    def make_broker(self, prefix: str = "wigwag", latency_s: float = 0.0) -> Broker:
+        kind = self.part if issubclass(self.part, SmallBroker) else SmallBroker
+        return kind(self.server, prefix, latency_s)
 
     def make_slow_broker(self) -> Broker:
-        return self.broker_type(self.server, latency_s=0.001)
+        return self.make_broker(latency_s=0.004)
 
     def make_stranger(self) -> Broker:
-        return self.broker_type(self.server, "stranger")
+        return self.make_broker("stranger")
 
     async def cut_link(self, broker: Broker) -> None:
         assert isinstance(broker, SmallBroker)
         if broker.link is not None:
-            self.server.cut(broker.link)
+            broker.link.abort()
 
     async def pause_server(self) -> None:
         self.server.is_paused = True
@@ -54,232 +52,108 @@ class TestSmallBroker(SmallContract):
     """What is right passes, every test of the suite."""
 
 
-# What is wrong with subscribing
-
-
-class ReturnsEarly(SmallBroker):
-    """Writes the subscribe, and does not wait for its confirmation."""
-
-    async def subscribe(self, topics: Sequence[str]) -> None:
-        self.linked.post("subscribe", topics)
-
-
-class LeavesLate(SmallBroker):
-    """Unsubscribes some time later, whoever has come meanwhile."""
-
-    async def unsubscribe(self, topics: Sequence[str]) -> None:
-        link = self.linked
-        asyncio.get_running_loop().call_later(0.003, lambda: link.is_lost or link.post("unsubscribe", topics))
-
-
-class NeverLeaves(SmallBroker):
-    async def unsubscribe(self, topics: Sequence[str]) -> None:
-        pass
-
-
-class LosesTheTail(SmallBroker):
-    """A request of its protocol holds 100 topics, and it sends one."""
-
-    async def subscribe(self, topics: Sequence[str]) -> None:
-        await super().subscribe(topics[:100])
-
-
-class Registers(SmallBroker):
-    """Each subscribe adds a receiver."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.receivers: Counter[str] = Counter()
-
-    async def subscribe(self, topics: Sequence[str]) -> None:
-        self.receivers.update(topics)
-        await super().subscribe(topics)
-
-    async def run(self, inbox: Inbox) -> None:
-        link = await self.connect()
-        inbox.ready()
-        while True:
-            message = await link.receive()
-            for _ in range(self.receivers[message[0]]):
-                inbox.deliver(*message)
-
-
-class Remembers(SmallBroker):
-    """Subscribes again by itself, as many clients do."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.topics: list[str] = []
-
-    async def connect(self) -> Link:
-        link = await super().connect()
-        await super().subscribe(self.topics)
-        return link
-
-    async def subscribe(self, topics: Sequence[str]) -> None:
-        self.topics += topics
-        await super().subscribe(topics)
-
-
-class MatchesBeginnings(Server):
-    """Hands a message over under all that it begins with."""
-
-    def names(self, topic: str, wanted: frozenset[str]) -> Sequence[str]:
-        return [name for name in wanted if topic.startswith(name)]
-
-
-class MapsTwoToOne(Server):
-    def names(self, topic: str, wanted: frozenset[str]) -> Sequence[str]:
-        return [name for name in wanted if name.replace(":", ".") == topic.replace(":", ".")]
-
-
-# What is wrong with messages
-
-
-class Reverses(SmallBroker):
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        await super().publish(messages[::-1])
-
-
-class Throws(SmallBroker):
-    """Takes a batch, and loses the end of a long one."""
-
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        await super().publish(messages[:20])
-
-
-class Decodes(SmallBroker):
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        await super().publish([(t, p.decode(errors="replace").encode()) for t, p in messages])
-
-
-class DropsEmpty(SmallBroker):
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        await super().publish([message for message in messages if message[1]])
-
-
-class HandsOverViews(SmallBroker):
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        await super().publish([(topic, bytearray(payload)) for topic, payload in messages])
-
-
-class HasALimit(Server):
-    """Takes less than `ready()` says, and closes the link on more."""
-
-    def publish(self, publisher: Link, messages: Sequence[tuple[str, bytes]]) -> None:
-        if any(len(payload) > LIMIT_BYTES - 300 for _, payload in messages):
-            publisher.abort()
-        super().publish(publisher, messages)
-
-
-class HasNoEcho(Server):
-    def publish(self, publisher: Link, messages: Sequence[tuple[str, bytes]]) -> None:
-        topics, publisher.topics = publisher.topics, []
-        super().publish(publisher, messages)
-        publisher.topics = topics
-
-
-class ToOneOfThem(Server):
-    """A queue group."""
-
-    def publish(self, publisher: Link, messages: Sequence[tuple[str, bytes]]) -> None:
-        links = self.links
-        for topic, payload in messages:
-            self.links = [link for link in links if topic in link.topics][:1]
-            super().publish(publisher, [(topic, payload)])
-        self.links = links
-
-
-class HasNoPrefix(SmallBroker):
-    async def connect(self) -> Link:
-        self.prefix = ""
-        return await super().connect()
-
-
-class LacksPositions(SmallBroker):
-    capabilities = Capabilities(positions=True)
-
-
-# What is wrong with a session's life
-
-
-class ReadyTwice(SmallBroker):
-    async def run(self, inbox: Inbox) -> None:
-        inbox.ready()
-        await super().run(inbox)
-
-
-class NeverReady(SmallBroker):
-    async def run(self, inbox: Inbox) -> None:
-        await self.connect()
-        await asyncio.sleep(3600)
-
-
-class TakesAnythingForReady(SmallBroker):
-    async def run(self, inbox: Inbox) -> None:
-        raise BrokerLost("the connection is refused")
-
-
-class LeaksATask(SmallBroker):
-    """Its keep-alive outlives the session."""
-
-    tasks: ClassVar[list[asyncio.Task[None]]] = []
-
-    async def run(self, inbox: Inbox) -> None:
-        self.tasks.append(asyncio.create_task(asyncio.sleep(3600), name="keep-alive"))
-        await super().run(inbox)
-
-
-class LeaksAFile(SmallBroker):
-    files: ClassVar[list[int]] = []
-
-    async def run(self, inbox: Inbox) -> None:
-        self.files.append(os.dup(0))
-        await super().run(inbox)
-
-
-class ReadsOn(SmallBroker):
-    """Closing does not close."""
-
-    async def run(self, inbox: Inbox) -> None:
-        link = await self.connect()
-        inbox.ready()
-        link.on_message = inbox.deliver
-        await link.receive()
-
-    async def close(self) -> None:
-        self.link = None
-
-
-class WaitsToClose(SmallBroker):
-    """Says good-bye, and waits for the answer."""
-
-    async def close(self) -> None:
-        if self.link is not None and not self.link.is_lost:
-            await self.link.call("hello")
-        await super().close()
-
-
-class IgnoresCancellation(SmallBroker):
-    """Finishes what it began, however long it takes."""
-
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        with anyio.CancelScope(shield=True):
-            await self.linked.call("publish", messages)
-            if anyio.current_effective_deadline():  # pragma: no branch
-                pass
-
-
-class SwallowsTheLoss(SmallBroker):
-    async def run(self, inbox: Inbox) -> None:
-        with contextlib.suppress(BrokerLost):
-            await super().run(inbox)
-        await asyncio.sleep(3600)
-
-
-class LetsItsErrorsOut(SmallBroker):
-    async def run(self, inbox: Inbox) -> None:
-        try:
-            await super().run(inbox)
-        except BrokerLost:
-            raise ConnectionResetError("reset by peer") from None
+DEFECTS: list[tuple[type[SmallBroker] | type[Server], str, str]] = [
+    (faulty.ReturnsEarly, "what_is_published_once", r"before the broker had confirmed: \d+ of 1000 messages"),
+    (faulty.LeavesLate, "a_topic_that_is_left_and_joined_again", r"topics dead|topics are dead"),
+    (faulty.NeverLeaves, "a_topic_that_is_unsubscribed_stops", r"goes on after unsubscribe\(\)"),
+    (
+        faulty.LosesTheTail,
+        "thousands_of_topics",
+        r"\d+ of 5000 topics, .* are dead: all of a call must be live",
+    ),
+    (faulty.Registers, "subscribing_again_brings_one_copy", r"more or less than once: .* second receiver"),
+    (
+        faulty.Remembers,
+        "a_second_session_starts_with_nothing",
+        r"second session .* forget the topics in close",
+    ),
+    (faulty.MatchesBeginnings, "a_topic_is_not_those_that_begin_alike", r"messages of other topics arrived"),
+    (faulty.MapsTwoToOne, "each_topic_is_itself", r"the topic 'a.b' does not keep to itself"),
+    (faulty.Reverses, "messages_arrive_in_order", r"arrived out of order: .* were due"),
+    (faulty.LosesTheEnd, "messages_arrive_in_order", r"publish\(\) returned, and they were lost"),
+    (faulty.Decodes, "payloads_arrive_as_they_were", r"bit-exact .* b'\\xff\\xfe\\x80', came as"),
+    (
+        faulty.DropsEmpty,
+        "payloads_arrive_as_they_were",
+        r"bit-exact .* the 1. of them, b'', came as b'\\x00'",
+    ),
+    (faulty.HandsOverArrays, "payloads_arrive_as_they_were", r"given a bytearray: payloads are bytes"),
+    (
+        faulty.TakesLess,
+        "the_largest_payload",
+        r"max_payload_bytes=200000, and a payload of .* does not go through",
+    ),
+    (faulty.HasNoEcho, "a_node_hears_what_it_publishes_itself", r"does not hear what it publishes itself"),
+    (faulty.HasAQueueGroup, "every_node_hears_it", r"every node must have its own copy \(no queue group"),
+    (faulty.HasNoPrefix, "two_prefixes_never_meet", r"two prefixes on one server meet"),
+    (faulty.ClaimsPositions, "messages_arrive_in_order", r"capabilities.positions is True, .* has none"),
+    (faulty.HasLists, "lanes_are_known_at_any_time", r"something hashable .*unhashable type"),
+    (faulty.HasLanesByLink, "lanes_are_known_at_any_time", r"at any time, .*there is no connection"),
+    (faulty.ReadyTwice, "ready_is_called_once", r"ready\(\) was called 2 times"),
+    (faulty.NeverReady, "ready_is_called_once", r"did not call inbox.ready\(\) within"),
+    (faulty.OnceOnly, "many_sessions_leave_nothing", r"ended before it was ready.*the client is closed"),
+    (
+        faulty.LeaksATask,
+        "a_closed_session_leaves_nothing",
+        r"2 tasks still run: \['keep-alive', 'keep-alive'\]",
+    ),
+    (faulty.LeaksAFile, "many_sessions_leave_nothing", r"20 sessions left 20 file descriptors open"),
+    (
+        faulty.ReadsOn,
+        "nothing_is_delivered_once_it_is_closed",
+        r"closed was called \d+ times, first .*deliver",
+    ),
+    (faulty.WaitsToClose, "close_does_not_wait_for_a_server", r"close\(\) did not return within 2 s"),
+    (
+        faulty.FinishesWhatItBegan,
+        "publish_can_be_cancelled",
+        r"publish\(\) went on for .* after it was cancelled",
+    ),
+    (faulty.SurvivesCancellation, "run_can_be_cancelled", r"run\(\) returned when it was cancelled"),
+    (faulty.SwallowsTheLoss, "run_raises_broker_lost", r"did not end within .* of the link's loss"),
+    (faulty.LetsItOut, "run_raises_broker_lost", r"ended with ConnectionResetError.* raise BrokerLost"),
+    (faulty.Reconnects, "run_raises_broker_lost", r"its own reconnect must be off"),
+    (
+        faulty.Retries,
+        "publishes_in_flight_survive_a_restart",
+        r"delivered twice over an outage: .* must not retry",
+    ),
+    (
+        faulty.RefusesWhatIsInDoubt,
+        "publishes_in_flight_survive_a_restart",
+        r"their publish raised NotAccepted",
+    ),
+    (faulty.BelievesWhatItWrote, "publishes_in_flight_survive_a_cut", r"SILENT LOSS: publish\(\) returned"),
+    (faulty.ClaimsToKeep, "what_comes_between_two_sessions", r"kept=True promises that it is delivered"),
+    (
+        faulty.ClaimsToKeep,
+        "what_is_missed_while_a_link_is_cut",
+        r"keeps_messages is True, and \d+ messages that were taken are",
+    ),
+]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can only be found by waiting is waited for no longer than a test likes."""
+    monkeypatch.setattr(watch, "UNHEEDED_S", 0.2)
+    monkeypatch.setattr(remains, "SETTLE_S", 0.1)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("part", "test", "message"), DEFECTS, ids=lambda value: getattr(value, "__name__", "")
+)
+async def test_a_defect_is_found_and_named(
+    part: type[SmallBroker] | type[Server], test: str, message: str
+) -> None:
+    suite = type("Suite", (SmallContract,), {"part": part, "patience_s": 1.0})()
+    (name,) = (name for name in dir(suite) if name.startswith(f"test_{test}"))
+    try:
+        with pytest.raises(pytest.fail.Exception, match=f"(?s){message}"):
+            await getattr(suite, name)()
+    finally:
+        for descriptor in suite.server.leaked:
+            os.close(descriptor)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -136,6 +137,42 @@ def providers() -> None:
             click.echo(f"  {name:<10} not installed: {INSTALLABLE[name]}")
     click.echo("\nWIGWAG_PROVIDER chooses one; memory unless set.")
     load_plugin(chosen, os.environ)  # says what is wrong with the choice, if anything
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check(as_json: bool) -> None:
+    """Look at the settings and the broker before a deploy, and say what will hurt.
+
+    It reads the same variables as `wigwag serve`, connects, looks at the broker's version and limits, and sends
+    itself a message. Exit code 1 if something is an error.
+    """
+    from wigwag.cli.check import check as run
+
+    if not run(os.environ, as_json=as_json):
+        sys.exit(FAILURE)
+
+
+@cli.command("new-provider")
+@click.argument("name")
+@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where to write it.")
+def new_provider(name: str, directory: Path) -> None:
+    """Begin a provider of your own: a distribution wigwag-NAME that runs as it is.
+
+    Its test is the conformance suite, which fails and says what there is to write.
+    """
+    from wigwag.cli.new_provider import new_provider as run
+
+    root = run(name, directory)
+    package = next(root.glob("src/*"))
+    click.echo(f"""Made {root}: {package.relative_to(root)}/broker.py is where the work is.
+
+  cd {root}
+  pip install -e '.[test]'
+  WIGWAG_PROVIDER={package.name.removeprefix("wigwag_")} wigwag check
+  pytest                         what fails says what to mend
+
+docs/writing-a-provider.md goes through it, method by method.""")
 
 
 @cli.command(epilog=_PUBLISH_EPILOG)

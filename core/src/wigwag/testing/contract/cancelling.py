@@ -1,5 +1,7 @@
 """Every method can be cancelled at every await, and the next session works."""
 
+# ruff: noqa: D102 - a test's name is what it says
+
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
@@ -27,7 +29,7 @@ class CancellingTests(Theme):
         for at in self._spread(awaits):
             await self._cancel_run(broker, at)
             await expect_nothing_new(
-                before, f"after run() was cancelled at its await number {at}, before it was ready,"
+                before, f"after run() was cancelled while it connected, at its await {at},"
             )
         await self.works(broker)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from wigwag.broker import Capabilities
 from wigwag.testing.contract.session import check
 from wigwag.testing.socket import FakeSocket
@@ -62,21 +64,27 @@ class Fates:
         for topic in self.topics:
             self._judge_copies(topic, got[topic])
             self._judge_order(topic, got[topic])
+        if self._capabilities.keeps_messages:
+            self._judge_keeping(socket, got)
         untold = self.untold(socket)
         check(
             not untold,
-            f"SILENT LOSS: publish() returned for messages on {len(untold)} topics that did not arrive, and the socket was "
-            "not told by wigwag.resync: return from publish() only when the broker took them, end run() when "
+            f"SILENT LOSS: publish() returned for messages on {len(untold)} topics that did not arrive, and the socket "
+            "was not told by wigwag.resync: return from publish() only when the broker took them, end run() when "
             "messages may be missing, or call inbox.gap()",
         )
-        if self._capabilities.keeps_messages:
-            missing = sum(len(self._took[topic] - set(got[topic])) for topic in self.topics)
-            check(not missing, f"capabilities.keeps_messages is True, and {missing} messages are missing")
-            check(
-                not socket.resyncs,
-                "capabilities.keeps_messages is True, and the socket was told that it may have missed something: say "
-                "ready(kept=True) in the session after, and no gap()",
-            )
+
+    def _judge_keeping(self, socket: FakeSocket, got: dict[str, list[int]]) -> None:
+        missing = sum(len(self._took[topic] - set(got[topic])) for topic in self.topics)
+        check(
+            not missing,
+            f"capabilities.keeps_messages is True, and {missing} messages that were taken are missing",
+        )
+        check(
+            not socket.resyncs,
+            "capabilities.keeps_messages is True, and the socket was told that it may have missed something: say "
+            "ready(kept=True) in the session after, and no gap()",
+        )
 
     def _judge_copies(self, topic: str, got: list[int]) -> None:
         doubled = (
@@ -84,20 +92,20 @@ class Fates:
         )
         check(
             not doubled,
-            f"messages {doubled[:5]} on {topic!r} were delivered twice over an outage: publish() must not retry what it "
-            "handed over (raise BrokerLost: it is in doubt), and the old session's reader must be gone",
+            f"messages {doubled[:5]} on {topic!r} were delivered twice over an outage: publish() must not retry "
+            "what it handed over (raise BrokerLost: it is in doubt), and the old session's reader must be gone",
         )
         sent = sorted(self._refused[topic] & set(got))
         check(
             not sent,
-            f"messages {sent[:5]} on {topic!r} were delivered, and their publish raised NotAccepted: raise Refused only "
-            "for what the broker refused, BrokerLost for what is in doubt",
+            f"messages {sent[:5]} on {topic!r} were delivered, and their publish raised NotAccepted: raise Refused "
+            "only for what the broker refused, BrokerLost for what is in doubt",
         )
 
     def _judge_order(self, topic: str, got: list[int]) -> None:
         if self._capabilities.order != "sessions":
             got = [number for number in got if number in self._took[topic]]
-        wrong = next((pair for pair in zip(got, got[1:], strict=False) if pair[0] > pair[1]), None)
+        wrong = next((pair for pair in pairwise(got) if pair[0] > pair[1]), None)
         check(
             wrong is None,
             f"messages {wrong} on {topic!r} arrived in this order over an outage, for which capabilities.order is "

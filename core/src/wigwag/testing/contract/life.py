@@ -1,5 +1,7 @@
 """A session's life: ready, lost, closed, and another one on the same broker."""
 
+# ruff: noqa: D102 - a test's name is what it says
+
 from __future__ import annotations
 
 import anyio
@@ -196,7 +198,7 @@ class LifeTests(Theme):
                 if isinstance(error, Refused):
                     check(
                         False,
-                        "a call raised Refused for a lost link: that means that the broker said no; BrokerLost",
+                        "a call raised Refused for a lost link: it says that the broker said no; raise BrokerLost",
                     )
                 if error is not None and not isinstance(error, Exception):
                     raise error

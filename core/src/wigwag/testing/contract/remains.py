@@ -25,14 +25,14 @@ async def expect_nothing_new(before: Collection[int], after_what: str) -> None:
     __tracebackhide__ = True
 
     def remaining() -> list[str]:
-        return [name for id, name in running().items() if id not in before]
+        return [name for task, name in running().items() if task not in before]
 
     await until(
         lambda: not remaining(),
         SETTLE_S,
         lambda: (
-            f"{after_what} and close(), {len(remaining())} tasks still run: {remaining()[:3]}. Whatever a session starts "
-            "must end with it: start tasks in a task group of run(), or cancel them in close()"
+            f"{after_what} and close(), {len(remaining())} tasks still run: {remaining()[:3]}. Whatever a session "
+            "starts must end with it: start tasks in a task group of run(), or cancel them in close()"
         ),
     )
 

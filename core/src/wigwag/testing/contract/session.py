@@ -37,7 +37,7 @@ async def comes_true(holds: Callable[[], object], limit_s: float) -> bool:
     """Whether a condition comes true in time."""
     with anyio.move_on_after(limit_s):
         await anyio.lowlevel.checkpoint()
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - what is waited for is the plugin's and tells nobody
             await anyio.sleep(_POLL_S)
         return True
     return bool(holds())
@@ -152,6 +152,10 @@ class ContractSession:
             ),
         )
 
+    def has_heard(self, payload: bytes, topics: Iterable[str]) -> bool:
+        """Whether it has arrived on all of them."""
+        return all(payload in self.inbox.of(topic) for topic in topics)
+
     async def end(self) -> BaseException | None:
         """Wait for the end of ``run()``; what ended it."""
         __tracebackhide__ = True
@@ -211,7 +215,7 @@ async def open_session(broker: Broker, *, patience_s: float = 10.0) -> AsyncIter
             try:
                 await _readiness(session)
                 yield session
-            except (Exception, pytest.fail.Exception) as exc:
+            except (Exception, pytest.fail.Exception) as exc:  # noqa: BLE001
                 error = exc  # raised outside of the group, which would wrap it
             receiving.cancel()
     finally:
