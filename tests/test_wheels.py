@@ -103,6 +103,25 @@ def test_the_installed_command_lists_the_providers(installed: Path) -> None:
     assert "memory" in run(installed / "wigwag", "providers")
 
 
+def test_a_new_provider_runs_and_fails_the_suite_with_what_to_write(installed: Path, tmp_path: Path) -> None:
+    """As an author does it, with nothing but the wheels."""
+    run(installed / "wigwag", "new-provider", "demo", "--directory", tmp_path)
+    root = tmp_path / "wigwag-demo"
+    uv = (sys.executable, "-m", "uv", "--quiet", "pip", "install", "--python", installed / "python")
+    run(*uv, "--constraints", ROOT / "requirements/dev.txt", "--editable", root, "pytest", "hatchling")
+    environment = {**plain_environment(), "WIGWAG_PROVIDER": "demo"}
+    command = (installed / "wigwag", "check")
+    checked = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert "a message came back" in checked.stdout
+    suite = (installed / "python", "-m", "pytest", "-q", "-k", "every_node_hears_it or returned_arrives")
+    tried = subprocess.run(
+        suite, cwd=root, env=plain_environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert tried.returncode == 1, tried.stdout
+    assert "every node must have its own copy" in tried.stdout
+    assert "subscribe() returned before" in tried.stdout
+
+
 def free_address() -> str:
     """Return a loopback address on which nobody listens now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -155,7 +155,9 @@ def check(as_json: bool) -> None:
 
 @cli.command("new-provider")
 @click.argument("name")
-@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where to write it.")
+@click.option(
+    "--directory", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where to write it."
+)
 def new_provider(name: str, directory: Path) -> None:
     """Begin a provider of your own: a distribution wigwag-NAME that runs as it is.
 

@@ -34,7 +34,9 @@ def new_provider(name: str, directory: Path) -> Path:
     """
     name = name.removeprefix("wigwag-").removeprefix("wigwag_").replace("-", "_")
     if not _is_name(name):
-        raise SettingsError(f"{name!r} can't be a provider's name: it must be like mqtt or my_broker, in lower case")
+        raise SettingsError(
+            f"{name!r} can't be a provider's name: it must be like mqtt or my_broker, in lower case"
+        )
     if name in OUR_PROVIDERS:
         raise SettingsError(f"{name!r} is a provider of wigwag's own; give yours another name")
     if name in installed():

@@ -8,6 +8,8 @@ from wigwag.broker import Capabilities
 from wigwag.testing.contract.session import check
 from wigwag.testing.socket import FakeSocket
 
+_NO_END = 1 << 60
+
 
 class Fates:
     """Numbered messages by topic: what the publisher was told of each, against what the socket has.
@@ -18,9 +20,8 @@ class Fates:
 
     def __init__(self, topics: list[str], capabilities: Capabilities) -> None:
         self.topics = topics
-        #: The number of each topic's last message.
-        self.last: dict[str, int] = {}
         self._capabilities = capabilities
+        self._end: dict[str, int] = {}
         self._begun = dict.fromkeys(topics, 0)
         self._took: dict[str, set[int]] = {topic: set() for topic in topics}
         self._refused: dict[str, set[int]] = {topic: set() for topic in topics}
@@ -38,18 +39,20 @@ class Fates:
         """``publish`` raised NotAccepted."""
         self._refused[topic].add(number)
 
-    def have_ended(self, socket: FakeSocket) -> bool:
-        """Whether the last message of each topic has arrived."""
-        got = set(socket.messages)
-        return all(f"{topic} {last}" in got for topic, last in self.last.items())
+    def ends_here(self, topic: str) -> None:
+        """All before the latest message is over when that has arrived, or one after it."""
+        self._end[topic] = self._begun[topic]
+
+    def dead(self, socket: FakeSocket) -> list[str]:
+        """The topics of which the end, or what was published again for it, has not arrived."""
+        got = self._numbers(socket)
+        return [topic for topic in self.topics if max(got[topic], default=0) < self._end.get(topic, _NO_END)]
 
     def not_ended(self, socket: FakeSocket) -> str:
-        """What to say if they don't."""
-        got = set(socket.messages)
-        dead = [topic for topic, last in self.last.items() if f"{topic} {last}" not in got]
+        """What to say if there are such."""
         return (
-            f"{len(dead)} of {len(self.topics)} topics are dead after the outage, though subscribe() returned in the "
-            "new session: what confirmed it was not this session's"
+            f"{len(self.dead(socket))} of {len(self.topics)} topics are dead after the outage, though subscribe() "
+            "returned in the new session: what confirmed it was not this session's"
         )
 
     def untold(self, socket: FakeSocket) -> list[str]:
