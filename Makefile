@@ -54,10 +54,10 @@ install: ## the development environment, in .venv
 browser: ## chromium for the end-to-end tests, where apt-get can bring it
 	@tools/browser
 
-servers: ## redis-server and mosquitto for the tests with real brokers, where apt-get can bring them
-	@tools/servers
+servers: install ## real brokers for the tests: Debian's where apt-get can bring them, Kafka where Java and Maven are
+	@tools/servers && PYTHONPATH=tests $(BIN)/python -m servers.kafka
 
-brokers: install servers ## Redis, NATS and Kafka to play with, each with the line that starts wigwag on it
+brokers: servers ## Redis, NATS and Kafka to play with, each with the line that starts wigwag on it
 	@PYTHONPATH=tests exec $(BIN)/python tools/brokers.py
 
 clean: ## remove what these targets made

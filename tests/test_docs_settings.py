@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from wigwag.factory import PREFIX, known_variables
-from wigwag.plugins import INSTALLABLE, Hooks
+from wigwag.plugins import INSTALLABLE, Hooks, load
 from wigwag.provider import ProviderSettings
 from wigwag.settings import CoreSettings, ServiceSettings, Variable, variables
+from wigwag.settings.unknown import prefix_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 SETTINGS = (DOCS / "settings.md").read_text()
@@ -34,6 +35,15 @@ def test_each_setting_stands_in_its_table_with_default_form_and_help(title: str)
     section = SETTINGS.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     found = [line for line in section.splitlines() if line.startswith("| `")]
     assert found == [row(variable) for variable in variables(SECTIONS[title], PREFIX)]
+
+
+@pytest.mark.parametrize("name", INSTALLABLE)
+def test_each_setting_of_a_provider_stands_in_its_readme_with_default_and_help(name: str) -> None:
+    text = (DOCS.parent / f"providers/{name}/README.md").read_text()
+    section = text.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    found = [line for line in section.splitlines() if line.startswith("| `WIGWAG_")]
+    expected = variables(load(name).settings, prefix_of(name))
+    assert found == [f"| `{v.name}` | `{v.default}` | {v.help} |" for v in expected]
 
 
 def test_no_variable_is_documented_that_is_not_read() -> None:

@@ -25,7 +25,7 @@ from e2e.wire import Client, connecting
 from wigwag import create_provider
 from wigwag.cli import cli
 from wigwag.factory import known_variables
-from wigwag.plugins import load
+from wigwag.plugins import INSTALLABLE, load
 from wigwag.service.app import create_app
 from wigwag.service.internal import create_internal_app
 
@@ -91,7 +91,9 @@ def test_the_shell_lines_of_a_page_name_what_exists(page: Path) -> None:
 def check_command(words: list[str]) -> None:
     while words and "=" in words[0]:
         variable = words.pop(0).partition("=")[0]
-        known = {found.name for found in known_variables(load("memory"))} | {"UPGRADE", "PYTHON", "CHROMIUM"}
+        plugins = [load(name) for name in ("memory", *INSTALLABLE)]
+        known = {found.name for plugin in plugins for found in known_variables(plugin)}
+        known |= {"UPGRADE", "PYTHON", "CHROMIUM"}
         assert variable in known, f"{variable} is no setting"
     if not words:
         return

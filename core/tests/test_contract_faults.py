@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
+import sys
+from typing import ClassVar
 
 import pytest
 
@@ -115,7 +118,7 @@ DEFECTS: list[tuple[type[SmallBroker] | type[Server], str, str]] = [
     (faulty.Reconnects, "run_raises_broker_lost", r"its own reconnect must be off"),
     (
         faulty.Retries,
-        "publishes_in_flight_survive_a_restart",
+        "publishes_in_flight_survive_a_cut",
         r"delivered twice over an outage: .* must not retry",
     ),
     (
@@ -149,7 +152,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_defect_is_found_and_named(
     part: type[SmallBroker] | type[Server], test: str, message: str
 ) -> None:
-    suite = type("Suite", (SmallContract,), {"part": part, "patience_s": 1.0})()
+    suite = type("Suite", (SmallContract,), {"part": part, "patience_s": 0.6})()
     (name,) = (name for name in dir(suite) if name.startswith(f"test_{test}"))
     try:
         with pytest.raises(pytest.fail.Exception, match=f"(?s){message}"):
@@ -157,3 +160,53 @@ async def test_a_defect_is_found_and_named(
     finally:
         for descriptor in suite.server.leaked:
             os.close(descriptor)
+
+
+# What an author meets who has not given every hook
+
+
+class Bare(BrokerContract):
+    """Only what must be given."""
+
+    without: ClassVar[tuple[str, ...]] = ("pause_server",)
+
+    def make_broker(self) -> Broker:
+        return SmallBroker(Server())
+
+
+def test_a_hook_that_is_missing_skips_its_tests_and_says_how_to_give_it() -> None:
+    with pytest.raises(pytest.skip.Exception, match=r"def cut_link\(self, broker\): break the broker's link"):
+        Bare().test_run_raises_broker_lost_when_the_link_is_cut()  # type: ignore[unused-coroutine]
+
+
+def test_what_has_no_meaning_is_not_collected() -> None:
+    name = "test_close_does_not_wait_for_a_server_that_is_stopped"
+    assert getattr(Bare, name) is None
+    assert callable(getattr(BrokerContract, name))
+
+
+def test_a_hook_that_a_later_subclass_gives_brings_its_tests_back() -> None:
+    class Cutting(Bare):
+        without = ()
+
+        async def cut_link(self, broker: Broker) -> None: ...
+
+        async def pause_server(self) -> None: ...
+
+    for name in (
+        "run_raises_broker_lost_when_the_link_is_cut",
+        "a_stopped_server_is_given_up_and_found_again",
+    ):
+        assert getattr(Cutting, f"test_{name}") is getattr(BrokerContract, f"test_{name}")
+
+
+def test_an_unknown_name_in_without_is_an_error() -> None:
+    with pytest.raises(TypeError, match=r"without names \['cut_links'\]; known are .*'cut_link'"):
+        type("Mistyped", (BrokerContract,), {"without": ("cut_links",)})
+
+
+def test_the_suite_says_what_it_needs_where_pytest_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "wigwag.testing.contract")
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    with pytest.raises(ImportError, match=r"needs pytest: pip install 'wigwag\[testing\]'"):
+        importlib.import_module("wigwag.testing.contract")

@@ -26,13 +26,19 @@ from __future__ import annotations
 
 from typing import Any
 
+try:
+    import pytest  # noqa: F401 - the first to need it
+except ImportError as exc:
+    raise ImportError("the conformance suite needs pytest: pip install 'wigwag[testing]'") from exc
+
 from wigwag.testing.contract.cancelling import CancellingTests
 from wigwag.testing.contract.delivery import DeliveryTests
 from wigwag.testing.contract.hooks import adapt
+from wigwag.testing.contract.inbox import RecordingInbox
 from wigwag.testing.contract.life import LifeTests
 from wigwag.testing.contract.outages import OutageTests
 from wigwag.testing.contract.payloads import PayloadTests
-from wigwag.testing.contract.session import ContractSession, RecordingInbox, open_session
+from wigwag.testing.contract.session import ContractSession, open_session
 from wigwag.testing.contract.subscribing import SubscribingTests
 
 __all__ = ["BrokerContract", "ContractSession", "RecordingInbox", "open_session"]

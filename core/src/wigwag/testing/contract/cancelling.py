@@ -10,8 +10,10 @@ from typing import Any
 import anyio
 
 from wigwag.broker import Broker
+from wigwag.testing.contract.checks import check
+from wigwag.testing.contract.inbox import RecordingInbox
 from wigwag.testing.contract.remains import expect_nothing_new, running
-from wigwag.testing.contract.session import ContractSession, RecordingInbox, check, close
+from wigwag.testing.contract.session import ContractSession, close
 from wigwag.testing.contract.theme import Theme, fresh
 from wigwag.testing.contract.watch import watched
 

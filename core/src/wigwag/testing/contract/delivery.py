@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wigwag.testing.contract.checks import check, raise_first, together, until
 from wigwag.testing.contract.hooks import needs
-from wigwag.testing.contract.session import ContractSession, check, raise_first, together, until
+from wigwag.testing.contract.session import ContractSession
 from wigwag.testing.contract.theme import Theme, fresh
 
 

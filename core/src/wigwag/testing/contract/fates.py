@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from wigwag.broker import Capabilities
-from wigwag.testing.contract.session import check
+from wigwag.testing.contract.checks import check
 from wigwag.testing.socket import FakeSocket
 
 _NO_END = 1 << 60

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from wigwag.testing.contract.session import ContractSession, check, until
+from wigwag.testing.contract.checks import check, until
+from wigwag.testing.contract.session import ContractSession
 from wigwag.testing.contract.theme import Theme, fresh
 
 SMALL_PAYLOADS = (

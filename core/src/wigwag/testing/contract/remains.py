@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import anyio
 
-from wigwag.testing.contract.session import comes_true, until
+from wigwag.testing.contract.checks import comes_true, until
 
 #: How long what a closed session has cancelled or aborted may take to be gone.
 SETTLE_S = 1.0

@@ -1,9 +1,9 @@
-"""One session of a broker, opened and closed as core does it, and an inbox that records."""
+"""One session of a broker, opened and closed as core does it."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,83 +11,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from wigwag.broker import Broker, BrokerLost, Position
+from wigwag.broker import Broker, BrokerLost
+from wigwag.testing.contract.checks import until
+from wigwag.testing.contract.inbox import RecordingInbox
 from wigwag.testing.contract.watch import watched
 
 #: What core gives a broker to close.
 CLOSE_S = 2.0
-_POLL_S = 0.002
-
-
-def check(holds: object, message: str) -> None:
-    """Fail the test with this message unless ``holds``."""
-    __tracebackhide__ = True
-    if not holds:
-        pytest.fail(message)
-
-
-async def until(holds: Callable[[], object], limit_s: float, message: str | Callable[[], str]) -> None:
-    """Wait for a condition; fail the test with this message if it does not come true in time."""
-    __tracebackhide__ = True
-    if not await comes_true(holds, limit_s):
-        pytest.fail(message if isinstance(message, str) else message())
-
-
-async def comes_true(holds: Callable[[], object], limit_s: float) -> bool:
-    """Whether a condition comes true in time."""
-    with anyio.move_on_after(limit_s):
-        await anyio.lowlevel.checkpoint()
-        while not holds():  # noqa: ASYNC110 - what is waited for is the plugin's and tells nobody
-            await anyio.sleep(_POLL_S)
-        return True
-    return bool(holds())
-
-
-class RecordingInbox:
-    """An :class:`~wigwag.broker.Inbox` that keeps all that it is given, in order.
-
-    ``got``: each message with its topic and position; ``readies``: what each ``ready()`` said;
-    ``gaps``: the topics of each ``gap()``; ``late``: the calls made after the session was closed.
-    """
-
-    def __init__(self) -> None:
-        self.got: list[tuple[str, bytes, Position | None]] = []
-        self.readies: list[tuple[int | None, bool]] = []
-        self.gaps: list[Sequence[str] | None] = []
-        self.late: list[str] = []
-        self.is_over = False
-        self.is_closed = False
-        self._of: dict[str, list[bytes]] = {}
-
-    def ready(self, *, max_payload_bytes: int | None = None, kept: bool = False) -> None:
-        """See :class:`~wigwag.broker.Inbox`."""
-        if self._is_open("ready()"):
-            self.readies.append((max_payload_bytes, kept))
-
-    def deliver(self, topic: str, payload: bytes, position: Position | None = None) -> None:
-        """See :class:`~wigwag.broker.Inbox`."""
-        if self._is_open(f"deliver({topic!r})"):
-            self.got.append((topic, payload, position))
-            self._of.setdefault(topic, []).append(payload)
-
-    def gap(self, topics: Sequence[str] | None = None) -> None:
-        """See :class:`~wigwag.broker.Inbox`."""
-        if self._is_open("gap()"):
-            self.gaps.append(topics)
-
-    def _is_open(self, call: str) -> bool:
-        if self.is_closed:
-            self.late.append(call)
-        return not self.is_over
-
-    def of(self, topic: str) -> list[bytes]:
-        """The payloads that came on a topic, in order."""
-        return self._of.get(topic, [])
-
-    def forget(self) -> None:
-        """Forget the messages."""
-        self.got.clear()
-        self._of.clear()
 
 
 class ContractSession:
@@ -250,29 +180,6 @@ async def close(broker: Broker) -> None:
         f"close() did not return within {CLOSE_S:g} s: abort the connection (transport.abort()) and never wait for "
         "the peer, which may be stopped or gone"
     )
-
-
-async def together(*calls: Awaitable[object]) -> list[BaseException | None]:
-    """Await all at the same time; what each raised."""
-    errors: list[BaseException | None] = [None] * len(calls)
-
-    async def collect(index: int, call: Awaitable[object]) -> None:
-        try:
-            await call
-        except (Exception, pytest.fail.Exception) as exc:  # noqa: BLE001 - it is the caller's to judge
-            errors[index] = exc
-
-    async with anyio.create_task_group() as tasks:
-        for index, call in enumerate(calls):
-            tasks.start_soon(collect, index, call)
-    return errors
-
-
-def raise_first(errors: Iterable[BaseException | None]) -> None:
-    """Raise the first that is one."""
-    for error in errors:
-        if error is not None:
-            raise error
 
 
 def _short(payload: bytes) -> str:

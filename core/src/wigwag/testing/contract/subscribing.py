@@ -9,8 +9,9 @@ from itertools import cycle
 
 import anyio
 
+from wigwag.testing.contract.checks import check, comes_true, until
 from wigwag.testing.contract.hooks import needs
-from wigwag.testing.contract.session import ContractSession, check, comes_true, until
+from wigwag.testing.contract.session import ContractSession
 from wigwag.testing.contract.theme import Theme, fresh
 
 #: As core's batches are.
@@ -99,8 +100,8 @@ class SubscribingTests(Theme):
         while dead := [topic for topic in topics if b"later" not in of(topic)]:
             check(
                 anyio.current_time() < deadline,
-                f"{len(dead)} of {len(topics)} topics are dead: nothing arrives on them within {self.patience_s:g} s of "
-                "a subscribe() that returned",
+                f"{len(dead)} of {len(topics)} topics are dead: nothing arrives on them within {self.patience_s:g} s "
+                "of a subscribe() that returned",
             )
             for start in range(0, len(dead), BATCH):
                 await publisher.publish(*((topic, b"later") for topic in dead[start : start + BATCH]))

@@ -8,8 +8,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 
 from wigwag.broker import Broker
+from wigwag.testing.contract.checks import check
 from wigwag.testing.contract.hooks import Hooks
-from wigwag.testing.contract.session import ContractSession, check, open_session
+from wigwag.testing.contract.session import ContractSession, open_session
 
 
 class Theme(Hooks):
