@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from servers.certificates import Certificates
-
 from wigwag.errors import SettingsError
 from wigwag.factory import create_provider
 from wigwag.settings import Secret, load_settings, variables

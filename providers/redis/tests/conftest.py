@@ -10,6 +10,7 @@ import pytest
 
 from wigwag.provider import Provider, ProviderSettings
 from wigwag.testing import FakeSocket
+from wigwag.testing.contract.checks import until
 from wigwag_redis import RedisSettings, RedisUrl
 from wigwag_redis.check import AnyBroker, make_broker
 
@@ -26,10 +27,16 @@ class Node:
         self.provider = Provider(self.broker, settings=provider)
 
     def new_socket(self) -> FakeSocket:
-        """A socket of this node."""
+        """A socket of this node, which goes when it is closed."""
         socket = FakeSocket(self.provider.new_socket_id())
         self.provider.attach(socket)
+        socket.on_close = lambda: self.provider.detach(socket.id)
         return socket
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its session is ready and has heard its probe."""
+        return self.provider.node is not None and self.provider.node.is_up
 
     async def join(self, *topics: str) -> FakeSocket:
         """A socket of this node that has subscribed."""
@@ -49,13 +56,14 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def make_node() -> AsyncIterator[MakeNode]:
-    """Start a node; the test's end stops it."""
+    """Start a node, and return it when it is up; the test's end stops it."""
     async with AsyncExitStack() as stack:
 
         async def make(url: str, **settings: Any) -> Node:
             node = Node(url, **settings)
             await node.provider.start()
             stack.push_async_callback(node.provider.stop)
+            await until(lambda: node.is_up, 10, "the node was not up")
             return node
 
         yield make

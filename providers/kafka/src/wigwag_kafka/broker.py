@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import anyio
@@ -64,23 +64,27 @@ class KafkaBroker(Broker):
         self._has_joined = False
         self._log = LogFilter()
         self._log.attach()
-        self._log.claim()
+        with self._log.claimed():
+            await self._begin(inbox)
+            self._log.is_silent = False
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._watch)
+                    await self._receive(inbox)
+            except ExceptionGroup as group:
+                lost = group.exceptions[0]
+                raise lost if isinstance(lost, BrokerLost) else BrokerLost(f"Kafka {why(lost)}") from lost
+
+    async def _begin(self, inbox: Inbox) -> None:
         try:
             with anyio.fail_after(self._settings.connect_timeout):
                 await self._open(inbox)
         except TimeoutError:
+            cause = "" if self._log.cause is None else f"; the last that was heard: it {why(self._log.cause)}"
             limit = f"WIGWAG_KAFKA_CONNECT_TIMEOUT={self._settings.connect_timeout:g} s"
-            raise BrokerLost(f"Kafka did not get a session ready within {limit}") from None
+            raise BrokerLost(f"Kafka did not have a session ready within {limit}{cause}") from None
         except KafkaError as exc:
             raise BrokerLost(f"Kafka {why(self._log.cause or exc)}") from exc
-        self._log.is_silent = False
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._watch)
-                await self._receive(inbox)
-        except ExceptionGroup as group:
-            lost = group.exceptions[0]
-            raise lost if isinstance(lost, BrokerLost) else BrokerLost(f"Kafka {why(lost)}") from lost
 
     async def _open(self, inbox: Inbox) -> None:
         cluster = self._cluster = Cluster(self._settings, self._options, self._log)
@@ -161,18 +165,19 @@ class KafkaBroker(Broker):
         numbers = [number for number in numbers if number in self._positions.next]
         begins = await cluster.offsets(numbers, BEGINNING)
         ends = await cluster.offsets(numbers, END)
-        for number in numbers:
+        for number in self._positions.next.keys() & begins.keys():
             topics = self._positions.mend(number, begins[number], ends[number])
-            logger.warning("messages of partition %d are gone that were not read yet", number)
             self._consumer.seek(self._named(number), self._positions.next[number])
-            inbox.gap(topics)
+            if topics:
+                logger.warning("messages of partition %d are gone that were not read yet", number)
+                inbox.gap(topics)
 
     async def check(self) -> None:
-        self._log.claim()
         if not self._has_joined:
             self._pause(self._positions.settle())
         self._has_joined = False
-        await self._check_topic()
+        with self._log.claimed():
+            await self._check_topic()
 
     async def _check_topic(self) -> None:
         cluster, _ = self._running()
@@ -201,16 +206,14 @@ class KafkaBroker(Broker):
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         cluster, _ = self._running()
-        self._log.claim()
         self._has_joined = True
-        for number, offset in self._positions.resume(topics).items():
-            self._read(number, offset)
+        self._read(self._positions.resume(topics))
         missing = self._positions.want(topics)
         if missing:
-            ends = await cluster.offsets(missing, END)
+            with self._log.claimed():
+                ends = await cluster.offsets(missing, END)
             self._positions.start(ends)
-            for number, offset in ends.items():
-                self._read(number, offset)
+            self._read(ends)
         self._has_joined = True
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
@@ -219,9 +222,10 @@ class KafkaBroker(Broker):
         # Core joins all that it wants before it leaves anything.
         self._pause(self._positions.settle())
 
-    def _read(self, number: int, offset: int) -> None:
-        self._consumer.seek(self._named(number), offset)
-        self._consumer.resume(self._named(number))
+    def _read(self, offsets: Mapping[int, int]) -> None:
+        for number, offset in offsets.items():
+            self._consumer.seek(self._named(number), offset)
+            self._consumer.resume(self._named(number))
 
     def _pause(self, numbers: Iterable[int]) -> None:
         self._consumer.pause(*map(self._named, numbers))
@@ -238,7 +242,8 @@ class KafkaBroker(Broker):
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         self._running()
-        self._log.claim()
-        refused = await send(self._producer, self._named(self._positions.partition(messages[0][0])), messages)
+        partition = self._named(self._positions.partition(messages[0][0]))
+        with self._log.claimed():
+            refused = await send(self._producer, partition, messages)
         if refused:
             raise Refused(refused)

@@ -28,11 +28,10 @@ async def check(settings: KafkaSettings) -> Sequence[Finding]:
         BrokerLost: no broker can be reached, or it refuses the login.
     """
     log = LogFilter()
-    log.attach()
-    log.claim()
     cluster = Cluster(settings, connection_options(settings), log)
+    log.attach()
     try:
-        with anyio.fail_after(settings.connect_timeout):
+        with log.claimed(), anyio.fail_after(settings.connect_timeout):
             await cluster.connect()
             return await _findings(cluster, settings)
     except TimeoutError:

@@ -82,7 +82,9 @@ class Positions:
         return (topic_id, partitions) == (self._topic_id, self.partitions)
 
     def mend(self, partition: int, begin: int, end: int) -> list[str]:
-        """A partition's position is not there: go on as near to it as can be. Returns the topics concerned."""
+        """If a partition's position is not there, go on as near to it as can be. Returns the topics concerned."""
+        if begin <= self.next[partition] <= end:
+            return []
         self.next[partition] = begin if self.next[partition] < begin else end
         topics = {**self._live.get(partition, {}), **self._kept.get(partition, {})}
         return list(topics.values())

@@ -6,8 +6,10 @@ here each kind of line passes once in a while.  An application's own use of aiok
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Generator
 from contextvars import ContextVar
 
 #: Set in the tasks of a session, and so in those that aiokafka starts there.
@@ -27,17 +29,22 @@ class LogFilter(logging.Filter):
         #: Why a connection could not be made, the last time.
         self.cause: BaseException | None = None
 
-    def claim(self) -> None:
-        """What this task, and the tasks it starts, make aiokafka say is ours."""
-        _ours.set(self)
+    @contextlib.contextmanager
+    def claimed(self) -> Generator[None]:
+        """What this task, and the tasks it starts, make aiokafka say in here is ours."""
+        token = _ours.set(self)
+        try:
+            yield
+        finally:
+            _ours.reset(token)
 
     def attach(self) -> None:
-        """Begin."""
+        """Begin to look at what aiokafka says."""
         for logger in _loggers():
             logger.addFilter(self)
 
     def detach(self) -> None:
-        """End."""
+        """End that."""
         for logger in _loggers():
             logger.removeFilter(self)
 

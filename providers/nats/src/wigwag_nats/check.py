@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import anyio
 
@@ -140,10 +140,11 @@ async def _try(broker: NatsBroker, inbox: _Inbox, settings: NatsSettings) -> lis
     """Subscribe and publish, to a topic that no application can have."""
     topic = f"__check__:{secrets.token_hex(8)}"
     findings = []
-    for name, call in (
-        ("subscribe", lambda: broker.subscribe([topic])),
-        ("publish", lambda: broker.publish([(topic, b"")])),
-    ):
+    calls: dict[str, Callable[[], Awaitable[None]]] = {
+        "subscribe": lambda: broker.subscribe([topic]),
+        "publish": lambda: broker.publish([(topic, b"")]),
+    }
+    for name, call in calls.items():
         try:
             await call()
             findings.append(Finding("ok", name, f"the login may {name} on {settings.prefix}.t.*"))

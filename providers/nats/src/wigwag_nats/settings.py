@@ -151,12 +151,12 @@ def tls_context(settings: NatsSettings) -> ssl.SSLContext:
     Raises:
         SettingsError: a file is missing or can't be used.
     """
+    if settings.tls_key_file is not None and settings.tls_cert_file is None:
+        _refuse("tls_cert_file", f"is not set, and {_variable('tls_key_file')} is: they go together")
     for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):  # ssl does not say which is missing
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             _refuse(name, f"can't be used: there is no file {path}")
-    if settings.tls_key_file is not None and settings.tls_cert_file is None:
-        _refuse("tls_cert_file", f"is not set, and {_variable('tls_key_file')} is: they go together")
     try:
         context = ssl.create_default_context(cafile=settings.tls_ca_file)
     except OSError as exc:

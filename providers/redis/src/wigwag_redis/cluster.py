@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import ClassVar, TypeVar
 
 import anyio
@@ -50,7 +50,7 @@ class RedisClusterBroker(Broker):
         inbox.ready(max_payload_bytes=min(limit.max_payload_bytes for limit in limits))
         await loss.wait()
 
-    def lane(self, topic: str) -> Hashable:
+    def lane(self, topic: str) -> int:
         """The place of the topic's shard, as the last session knew it."""
         return self._shards.place(self._prefix + topic)
 

@@ -19,6 +19,8 @@ from wigwag.errors import SettingsError
 from wigwag_redis.settings import RedisSettings
 from wigwag_redis.url import Address
 
+_NO_TLS = "if it does not speak TLS on this port, the URL begins with redis, not rediss"
+
 
 class Dialer:
     """Makes connections; none of them is connected."""
@@ -34,6 +36,10 @@ class Dialer:
         username = settings.username or url.username
         if username and password is None:
             raise _unusable("username", "it needs a password: WIGWAG_REDIS_PASSWORD")
+        #: What may be wrong where a server hangs up before it has let us in.
+        self.advice: str = "if it speaks TLS on this port, the URL begins with rediss"
+        if settings.url.tls:
+            self.advice = "it may want a certificate of ours: WIGWAG_REDIS_TLS_CERT_FILE and …_TLS_KEY_FILE"
         #: What HELLO takes to let us in.
         self.login: tuple[str, ...] = (
             () if password is None else ("AUTH", username or "default", password.reveal())
@@ -78,7 +84,8 @@ class Dialer:
         chain = [exc, exc.__cause__, exc.__context__]
         cause = next((link for link in chain if isinstance(link, OSError)), exc)
         if isinstance(exc, TimeoutError) or "Timeout" in type(exc).__name__:
-            return f"it did not answer within {self.timeout_s:g} s (WIGWAG_REDIS_CONNECT_TIMEOUT)"
+            text = f"it did not answer within {self.timeout_s:g} s (WIGWAG_REDIS_CONNECT_TIMEOUT)"
+            return text if self._tls is None else f"{text}; {_NO_TLS}"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message}); see WIGWAG_REDIS_TLS_CA_FILE"
         if isinstance(cause, ssl.SSLError):
@@ -109,10 +116,10 @@ def refusal(address: Address, text: str) -> str:
 
 def _tls_advice(reason: str) -> str:
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
-        return "it wants a certificate of ours: WIGWAG_REDIS_TLS_CERT_FILE and WIGWAG_REDIS_TLS_KEY_FILE"
+        return "it wants a certificate of ours: WIGWAG_REDIS_TLS_CERT_FILE and …_TLS_KEY_FILE"
     if "UNKNOWN_CA" in reason:
         return "it does not trust our certificate's authority; see WIGWAG_REDIS_TLS_CERT_FILE"
-    return "if it does not speak TLS on this port, the URL begins with redis, not rediss"
+    return _NO_TLS
 
 
 def _tls_context(settings: RedisSettings) -> ssl.SSLContext | None:

@@ -163,8 +163,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         why = "the server closed the connection" if exc is None else self._dialer.explain(exc)
-        if exc is None and not self._is_let_in:
-            why += "; if it speaks TLS on this port, the URL begins with rediss"
+        if not self._is_let_in and (exc is None or isinstance(exc, ConnectionError)):
+            why += f"; {self._dialer.advice}"
         self._end(f"the link to {self.address} is lost: {why}")
         self._gone.set()
 

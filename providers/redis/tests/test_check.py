@@ -1,0 +1,151 @@
+"""What ``wigwag check`` says of a Redis."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from servers.certificates import Certificates
+from servers.redis import RedisCluster, RedisSentinel, RedisServer
+from wigwag.broker import BrokerLost, Finding
+from wigwag.settings import Secret
+from wigwag_redis import RedisSettings, RedisUrl
+from wigwag_redis.check import check
+
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("redis-server")]
+
+
+async def findings(url: str, **settings: Any) -> list[Finding]:
+    found = list(await check(RedisSettings(url=RedisUrl.parse(url), **settings)))
+    assert not [finding for finding in found if "\n" in finding.text or "secret" in finding.text]
+    return found
+
+
+async def levels(url: str, **settings: Any) -> list[tuple[str, str]]:
+    return [(finding.level, finding.subject) for finding in await findings(url, **settings)]
+
+
+async def the(subject: str, url: str, **settings: Any) -> Finding:
+    (finding,) = [each for each in await findings(url, **settings) if each.subject == subject]
+    return finding
+
+
+async def test_a_server_as_it_should_be() -> None:
+    with RedisServer("client-output-buffer-limit pubsub 256mb 64mb 60") as server:
+        found = await findings(server.url)
+        version = server.command("INFO", "server").partition("redis_version:")[2].split()[0]
+        assert {finding.level for finding in found} == {"ok"}
+        assert [finding.subject for finding in found] == [
+            "encryption",
+            "server",
+            "largest message",
+            "output buffer limit",
+            "connections",
+            "permissions",
+        ]
+        at = f"127.0.0.1:{server.port}"
+        texts = {finding.subject: finding.text for finding in found}
+        assert texts["server"] == f"{at}: Redis {version}, standalone, a master"
+        assert texts["output buffer limit"] == f"{at}: pubsub 256mb 64mb 60"
+        assert texts["largest message"] == f"{at}: {128 * 1024 * 1024} bytes"
+
+
+async def test_redis_default_room_for_subscribers_is_little(redis_server: RedisServer) -> None:
+    finding = await the("output buffer limit", redis_server.url)
+    assert finding.level == "warning"
+    assert "pubsub 32mb 8mb 60: a node that is further behind is disconnected" in finding.text
+    assert 'CONFIG SET client-output-buffer-limit "pubsub 256mb 64mb 60"' in finding.text
+    redis_server.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 256mb 64mb 60")
+    assert (await the("output buffer limit", redis_server.url)).level == "ok"
+    redis_server.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
+
+
+async def test_few_connections_that_are_left() -> None:
+    with RedisServer("maxclients 2") as server:
+        finding = await the("connections", server.url)
+        assert finding == Finding(
+            "warning",
+            "connections",
+            f"127.0.0.1:{server.port}: 2 of 2; each node of ours takes two: raise maxclients",
+        )
+
+
+async def test_a_user_of_whom_little_is_allowed() -> None:
+    with RedisServer() as server:
+        url = f"redis://bob:secret@127.0.0.1:{server.port}"
+        may = "resetchannels &ws:* -@all +publish +subscribe +unsubscribe"
+        server.command("ACL", "SETUSER", "bob", "on", ">secret", *may.split())
+        found = {finding.subject: finding for finding in await findings(url)}
+        assert found["permissions"].level == "ok"
+        assert found["output buffer limit"].level == "warning"
+        assert "CONFIG GET is not allowed" in found["output buffer limit"].text
+        assert found["connections"].level == "warning"
+        assert found["largest message"].text.endswith(f"{16 * 1024 * 1024} bytes, assumed")
+
+        server.command("ACL", "SETUSER", "bob", "-publish", "resetchannels", "&other:*")
+        errors = [finding for finding in await findings(url) if finding.level == "error"]
+        assert [error.subject for error in errors] == ["permissions"] * 2
+        assert errors[0].text.startswith("no subscribing: NOPERM")
+        assert "&ws:* +subscribe +unsubscribe +publish" in errors[0].text
+        assert errors[1].text.startswith("no publishing: NOPERM")
+
+
+async def test_a_network_that_is_not_encrypted(
+    monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
+) -> None:
+    monkeypatch.setattr("wigwag_redis.check._is_loopback", lambda host: False)
+    finding = await the("encryption", redis_server.url)
+    assert finding.level == "warning"
+    assert "a URL that begins with rediss" in finding.text
+    with RedisServer(unix=True) as server:
+        assert (await the("encryption", server.url)).level == "ok"
+
+
+@pytest.mark.needs("openssl")
+async def test_tls(certificates: Certificates) -> None:
+    with RedisServer(tls=certificates) as server:
+        finding = await the("encryption", server.url, tls_ca_file=certificates.ca)
+        assert finding == Finding("ok", "encryption", "TLS")
+
+
+async def test_a_cluster_and_a_plain_url_to_it() -> None:
+    with RedisCluster(shards=2) as cluster:
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster.nodes)
+        found = await levels(f"redis+cluster://{hosts}")
+        assert found.count(("ok", "server")) == 2
+        assert ("ok", "permissions") in found
+        assert ("warning", "cluster nodes") not in found
+        first = hosts.partition(",")[0]
+        assert ("warning", "cluster nodes") in await levels(f"redis+cluster://{first}")
+        finding = await the("cluster", cluster.url)
+        assert finding.level == "warning"
+        assert "a URL that begins with redis+cluster" in finding.text
+
+
+async def test_sentinels() -> None:
+    with RedisSentinel() as sentinel:
+        url = f"redis+sentinel://127.0.0.1:{sentinel.sentinels[0].port}/{sentinel.name}"
+        found = await findings(url)
+    (server,) = [finding.text for finding in found if finding.subject == "server"]
+    assert server.startswith(f"127.0.0.1:{sentinel.servers[0].port}: Redis")
+    assert [finding.level for finding in found if finding.subject == "sentinels"] == ["warning"]
+
+
+async def test_a_server_that_can_not_be_used() -> None:
+    with RedisServer("requirepass secret") as server:
+        with pytest.raises(BrokerLost, match="wants a password"):
+            await findings(server.url)
+        settings = {"password": Secret("secret")}
+        assert ("ok", "permissions") in await levels(server.url, **settings)
+
+
+def test_the_command(redis_server: RedisServer) -> None:
+    command = [sys.executable, "-m", "wigwag", "check"]
+    environ = {"WIGWAG_PROVIDER": "redis", "WIGWAG_REDIS_URL": redis_server.url}
+    said = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "permissions" in said.stdout
+    assert "a message came back in" in said.stdout

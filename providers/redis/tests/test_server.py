@@ -1,0 +1,410 @@
+"""Sessions with one server, and nodes that live through what happens to it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import warnings
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+
+from servers.proxy import TcpProxy
+from servers.redis import RedisServer
+from wigwag.broker import Broker, BrokerLost, Position, Refused
+from wigwag.errors import NotAccepted, PayloadTooLarge, TopicRefused
+from wigwag.settings import Secret
+from wigwag.testing.contract import ContractSession, open_session
+from wigwag.testing.contract.checks import until
+from wigwag_redis import RedisBroker, RedisSettings, RedisUrl
+
+if TYPE_CHECKING:
+    from conftest import MakeNode
+
+pytestmark = [pytest.mark.anyio, pytest.mark.needs("redis-server")]
+
+#: What stands in README.md.
+ACL = "resetchannels &ws:* -@all +publish +subscribe +unsubscribe"
+
+
+def broker_at(url: str, prefix: str = "ws") -> RedisBroker:
+    return RedisBroker(RedisSettings(url=RedisUrl.parse(url), key_prefix=prefix))
+
+
+def subscribers(server: RedisServer, channel: str) -> int:
+    return int(server.command("PUBSUB", "NUMSUB", channel).splitlines()[1])
+
+
+async def ended(session: ContractSession) -> str:
+    cause = await session.end()
+    assert isinstance(cause, BrokerLost)
+    assert "\n" not in str(cause)
+    return str(cause)
+
+
+@pytest.fixture
+def server() -> Generator[RedisServer]:
+    """One that the test may do anything with."""
+    with RedisServer() as server:
+        yield server
+
+
+# Channels
+
+
+async def test_the_channel_of_a_topic_is_the_prefix_and_the_topic(redis_server: RedisServer) -> None:
+    async with open_session(broker_at(redis_server.url, "myapp:ws")) as session:
+        await session.subscribe("lobby")
+        assert subscribers(redis_server, "myapp:ws:lobby") == 1
+        await session.unsubscribe("lobby")
+        assert subscribers(redis_server, "myapp:ws:lobby") == 0
+
+
+async def test_every_channel_is_confirmed_when_subscribe_returns(redis_server: RedisServer) -> None:
+    topics = [f"confirmed:{number}" for number in range(500)]
+    async with TcpProxy(redis_server.port) as proxy:
+        proxy.delay_s = 0.01
+        async with open_session(broker_at(f"redis://127.0.0.1:{proxy.port}")) as session:
+            await session.subscribe(*topics)
+            channels = [f"ws:{topic}" for topic in topics]
+            counts = redis_server.command("PUBSUB", "NUMSUB", *channels).splitlines()[1::2]
+            assert counts == ["1"] * len(topics)
+
+
+async def test_two_prefixes_never_meet(redis_server: RedisServer) -> None:
+    async with (
+        open_session(broker_at(redis_server.url, "one")) as one,
+        open_session(broker_at(redis_server.url, "two")) as two,
+    ):
+        for session in (one, two):
+            await session.subscribe("lobby")
+        await one.publish(("lobby", b"of one"))
+        await two.publish(("lobby", b"of two"))
+        await one.hear("lobby", b"of one")
+        await two.hear("lobby", b"of two")
+        assert (one.inbox.of("lobby"), two.inbox.of("lobby")) == ([b"of one"], [b"of two"])
+
+
+async def test_payloads_arrive_bit_by_bit(redis_server: RedisServer) -> None:
+    payloads = [b"", b"\0", b"\r\n", b"$3\r\nfoo\r\n", bytes(range(256)) * 9, os.urandom(3_000_000)]
+    async with open_session(broker_at(redis_server.url)) as session:
+        await session.subscribe("bits")
+        await session.publish(*(("bits", payload) for payload in payloads))
+        await session.hear("bits", payloads[-1])
+        assert session.inbox.of("bits") == payloads
+
+
+async def test_the_number_of_a_database_means_nothing(redis_server: RedisServer) -> None:
+    async with (
+        open_session(broker_at(f"{redis_server.url}/0")) as zero,
+        open_session(broker_at(f"{redis_server.url}/7")) as seven,
+    ):
+        await zero.subscribe("lobby")
+        await seven.publish(("lobby", b"from seven"))
+        await zero.hear("lobby", b"from seven")
+
+
+# Permissions
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Generator[RedisServer]:
+    """One with the users of README.md, of whom "reader" may not publish."""
+    with RedisServer() as server:
+        for name, may in (("wigwag", ACL), ("reader", ACL.replace("+publish ", ""))):
+            server.command("ACL", "SETUSER", name, "on", ">secret", *may.split())
+        yield server
+
+
+def as_user(server: RedisServer, name: str, prefix: str = "ws") -> RedisBroker:
+    url = RedisUrl.parse(server.url)
+    settings = RedisSettings(url=url, username=name, password=Secret("secret"), key_prefix=prefix)
+    return RedisBroker(settings)
+
+
+async def test_the_user_of_the_readme_may_do_all_that_is_needed(guarded: RedisServer) -> None:
+    guarded.command("ACL", "LOG", "RESET")
+    async with open_session(as_user(guarded, "wigwag")) as session:
+        await session.subscribe("lobby", "__broadcast__")
+        await session.publish(("lobby", b"in"))
+        await session.hear("lobby", b"in")
+        await session.check()
+        await session.unsubscribe("lobby")
+        assert session.max_payload_bytes == 16 * 1024 * 1024
+    denied = guarded.command("ACL", "LOG").splitlines()
+    assert {denied[i + 1] for i, word in enumerate(denied) if word == "object"} == {"config|get"}
+
+
+async def test_a_forbidden_channel_is_refused_and_the_others_are_live(guarded: RedisServer) -> None:
+    guarded.command("ACL", "SETUSER", "half", "on", ">secret", *ACL.replace("ws:*", "ws:a*").split())
+    async with open_session(as_user(guarded, "half")) as session:
+        with pytest.raises(Refused) as caught:
+            await session.subscribe("a1", "b1", "a2", "b2")
+        assert caught.value.reasons is not None
+        assert set(caught.value.reasons) == {"b1", "b2"}
+        assert "NOPERM" in caught.value.reasons["b1"]
+        assert "&ws:* +subscribe +unsubscribe +publish" in caught.value.reasons["b1"]
+        with pytest.raises(Refused) as caught:
+            await session.publish(("a1", b"1"), ("b1", b"2"), ("a2", b"3"))
+        assert caught.value.reasons is not None
+        assert set(caught.value.reasons) == {1}
+        await session.hear("a1", b"1")
+        await session.hear("a2", b"3")
+
+
+async def test_a_user_who_may_not_publish_is_told_so(guarded: RedisServer) -> None:
+    async with open_session(as_user(guarded, "reader")) as session:
+        await session.subscribe("lobby")
+        with pytest.raises(Refused) as caught:
+            await session.publish(("lobby", b"no"))
+        assert caught.value.reasons is not None
+        assert "NOPERM" in caught.value.reasons[0]
+
+
+async def test_a_node_says_which_topic_is_forbidden(guarded: RedisServer, make_node: MakeNode) -> None:
+    may = ACL.replace("&ws:*", "&ws:open* &ws:__*")
+    guarded.command("ACL", "SETUSER", "open", "on", ">secret", *may.split())
+    node = await make_node(guarded.url, username="open", password=Secret("secret"))
+    socket = await node.join("open:1")
+    with pytest.raises(TopicRefused, match="NOPERM"):
+        await node.provider.subscribe(socket.id, "shut:1")
+    with pytest.raises(NotAccepted, match="NOPERM"):
+        await node.provider.publish("shut:1", "no")
+    await node.provider.publish("open:1", "yes")
+    await until(lambda: socket.messages == ["yes"], 5, "the open topic")
+
+
+async def test_a_user_that_is_taken_away_ends_the_session(guarded: RedisServer) -> None:
+    guarded.command("ACL", "SETUSER", "gone", "on", ">secret", *ACL.split())
+    async with open_session(as_user(guarded, "gone")) as session:
+        guarded.command("ACL", "DELUSER", "gone")
+        assert "is lost" in await ended(session)
+
+
+# The largest message
+
+
+@pytest.mark.parametrize(
+    ("lines", "limit"),
+    [
+        ((), 16 * 1024 * 1024),
+        (("client-output-buffer-limit pubsub 0 0 0",), 512 * 1024 * 1024),
+        (("client-output-buffer-limit pubsub 0 0 0", "proto-max-bulk-len 2mb"), 2 * 1024 * 1024),
+        (("client-output-buffer-limit pubsub 4mb 1mb 60",), 2 * 1024 * 1024),
+    ],
+)
+async def test_the_largest_message_is_what_subscribers_can_take(lines: tuple[str, ...], limit: int) -> None:
+    with RedisServer(*lines) as server:
+        async with open_session(broker_at(server.url)) as session:
+            assert session.max_payload_bytes == limit
+
+
+async def test_a_message_of_the_limit_arrives_and_a_larger_one_is_refused(make_node: MakeNode) -> None:
+    with RedisServer("client-output-buffer-limit pubsub 2mb 0 0") as server:
+        node = await make_node(server.url)
+        socket = await node.join("large")
+        await node.provider.publish("large", "x" * (1024 * 1024 - 100))
+        await until(lambda: socket.messages, 5, "a large message")
+        with pytest.raises(PayloadTooLarge, match="the broker takes at most 1048576"):
+            await node.provider.publish("large", "x" * (1024 * 1024))
+        assert node.provider.counters.sessions == 1
+
+
+# The end of a session
+
+
+@pytest.mark.parametrize("kind", ["pubsub", "normal"])
+async def test_losing_either_connection_ends_it(server: RedisServer, kind: str) -> None:
+    async with open_session(broker_at(server.url)) as session:
+        await session.subscribe("lobby")
+        server.command("CLIENT", "KILL", "TYPE", kind)
+        assert await ended(session) == (
+            f"the link to 127.0.0.1:{server.port} is lost: the server closed the connection"
+        )
+
+
+async def test_it_ends_when_the_server_does(server: RedisServer) -> None:
+    async with open_session(broker_at(server.url)) as session:
+        await anyio.to_thread.run_sync(server.kill)
+        assert f"the link to 127.0.0.1:{server.port} is lost" in await ended(session)
+
+
+async def test_a_subscriber_that_is_too_slow_is_disconnected_and_knows(server: RedisServer) -> None:
+    server.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 200kb 0 0")
+    async with (
+        TcpProxy(server.port) as proxy,
+        open_session(broker_at(f"redis://127.0.0.1:{proxy.port}")) as slow,
+        open_session(broker_at(server.url)) as publisher,
+    ):
+        await slow.subscribe("flood")
+        proxy.stall()
+        for _ in range(200):
+            await publisher.publish(*[("flood", bytes(100_000))] * 4)
+            if "sub=1" not in server.command("CLIENT", "LIST"):
+                break
+        else:
+            pytest.fail("Redis never disconnected the subscriber")
+        proxy.resume()
+        assert "is lost" in await ended(slow)
+
+
+async def test_a_master_that_becomes_a_replica_fails_the_check(server: RedisServer) -> None:
+    async with open_session(broker_at(server.url)) as session:
+        await session.check()
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        # Publishing still works there, and so would a probe.
+        await session.publish(("lobby", b"taken"))
+        with pytest.raises(BrokerLost, match="is a replica: what is published elsewhere does not come here"):
+            await session.check()
+
+
+async def test_what_is_no_answer_to_anything_ends_it(server: RedisServer) -> None:
+    """As a cluster's word that a slot has moved, or what a server says before it hangs up."""
+    broker = broker_at(server.url)
+    async with open_session(broker) as session:
+        broker.pairs[0].sender.data_received(b"-ERR and now for something else\r\n")
+        assert await ended(session) == (f"127.0.0.1:{server.port} ended it (ERR and now for something else)")
+
+
+async def test_a_call_outside_of_a_session_says_so(server: RedisServer) -> None:
+    broker: Broker = broker_at(server.url)
+    for call in (
+        broker.subscribe(["a"]),
+        broker.unsubscribe(["a"]),
+        broker.publish([("a", b"")]),
+        broker.check(),
+    ):
+        with pytest.raises(BrokerLost, match="no session"):
+            await call
+    await broker.close()
+
+
+# Nothing is left
+
+
+async def test_a_cancelled_call_does_not_disturb_the_next(redis_server: RedisServer) -> None:
+    async with open_session(broker_at(redis_server.url)) as session:
+        for number in range(20):
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(session.broker.subscribe, [f"cancelled:{number}", "again"])
+                    tasks.start_soon(session.broker.publish, [("again", b"cancelled")] * 3)
+                    await anyio.lowlevel.checkpoint()
+                    scope.cancel()
+            await session.subscribe(f"whole:{number}")
+            await session.publish((f"whole:{number}", b"%d" % number))
+            await session.hear(f"whole:{number}", b"%d" % number)
+
+
+async def test_nothing_is_left_open(server: RedisServer) -> None:
+    """Neither after a session, nor where run() was cancelled at any await."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for turns in range(0, 40, 2):
+            broker = broker_at(server.url)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_run, broker)
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            await broker.close()
+            del broker
+        gc.collect()
+    assert not caught
+    await until(lambda: server.command("CLIENT", "LIST").count("\n") <= 1, 5, "connections that are closed")
+
+
+async def _run(broker: RedisBroker) -> None:
+    await broker.run(Nobody())
+
+
+class Nobody:
+    """An inbox of whom nothing is asked."""
+
+    def ready(self, *, max_payload_bytes: int | None = None, kept: bool = False) -> None: ...
+
+    def deliver(self, topic: str, payload: bytes, position: Position | None = None) -> None: ...
+
+    def gap(self, topics: Sequence[str] | None = None) -> None: ...
+
+
+async def test_close_does_not_wait_for_a_server_that_hangs(server: RedisServer) -> None:
+    broker = broker_at(server.url)
+    async with open_session(broker) as session:
+        await session.subscribe("lobby")
+        server.pause()
+    # open_session fails where closing takes 2 s; what was not sent is not sent later.
+    server.resume()
+    await until(lambda: subscribers(server, "ws:lobby") == 0, 5, "its end at the server")
+
+
+# Nodes
+
+
+async def test_nodes_hear_each_other_text_and_binary(redis_server: RedisServer, make_node: MakeNode) -> None:
+    one, two = await make_node(redis_server.url), await make_node(redis_server.url)
+    sockets = [await node.join("both") for node in (one, two)]
+    await one.provider.publish("both", "text ✓")
+    await one.provider.publish("both", b"\0\xff")
+    expected = ["text ✓", b"\0\xff"]
+    await until(lambda: all(socket.messages == expected for socket in sockets), 5, "both messages, in order")
+
+
+async def test_topics_are_back_after_a_restart_and_sockets_are_told(
+    server: RedisServer, make_node: MakeNode
+) -> None:
+    node = await make_node(server.url)
+    topics = [f"back:{number}" for number in range(2000)]
+    socket = await node.join(*topics)
+    await anyio.to_thread.run_sync(server.restart)
+    await until(lambda: socket.resyncs, 20, "a word of what may have been missed")
+    assert [sorted(topics) for topics in socket.resyncs] == [sorted(topics)]
+    for topic in topics[::100]:
+        await node.provider.publish(topic, topic)
+    await until(lambda: len(socket.messages) == 20, 5, "messages on topics that are back")
+
+
+async def test_a_server_that_hangs_is_found_and_the_topics_are_back(
+    server: RedisServer, make_node: MakeNode
+) -> None:
+    node = await make_node(server.url, connect_timeout=0.2)
+    socket = await node.join("lobby")
+    server.pause()
+    await until(lambda: node.provider.counters.sessions == 1 and not node.broker.pairs, 10, "the end of it")
+    server.resume()
+    await until(lambda: socket.resyncs, 10, "a word of what may have been missed")
+    await node.provider.publish("lobby", "here again")
+    await until(lambda: socket.messages == ["here again"], 5, "a message")
+
+
+async def test_a_demoted_master_is_left(make_node: MakeNode) -> None:
+    """Nodes of a fleet would otherwise each publish to themselves."""
+    with RedisServer() as server:
+        node = await make_node(server.url)
+        socket = await node.join("lobby")
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        await until(lambda: not node.broker.pairs, 10, "the end of the session")
+        server.command("REPLICAOF", "NO", "ONE")
+        await until(lambda: socket.resyncs, 10, "a word of what may have been missed")
+
+
+async def test_messages_of_orijs_are_read(redis_server: RedisServer, make_node: MakeNode) -> None:
+    node = await make_node(redis_server.url, key_prefix="orijs")
+    socket = await node.join("lobby")
+    redis_server.command(
+        "PUBLISH", "orijs:lobby", '{"topic": "lobby", "message": "hello", "isBinary": false}'
+    )
+    await until(lambda: socket.messages == ["hello"], 5, "a message of OriJS")
+
+
+async def test_messages_are_written_for_orijs(redis_server: RedisServer, make_node: MakeNode) -> None:
+    node = await make_node(redis_server.url, key_prefix="orijs", envelope="json")
+    async with open_session(broker_at(redis_server.url, "orijs")) as orijs:
+        await orijs.subscribe("lobby")
+        await node.provider.publish("lobby", "hello")
+        await until(lambda: orijs.inbox.of("lobby"), 5, "a message for OriJS")
+        assert b'"message":"hello"' in orijs.inbox.of("lobby")[0]
