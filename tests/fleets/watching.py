@@ -1,0 +1,145 @@
+"""A broker that passes all on to the real one, and writes down when sessions began and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from fleets.book import Book
+from wigwag.broker import Broker, Inbox, Position
+from wigwag.node import BROADCAST_CHANNEL
+
+
+@dataclass(slots=True, eq=False)
+class SessionLog:
+    """One ``run`` of a broker. Moments are the book's; ``ended_s`` is the loop's time."""
+
+    began: int
+    ready: int | None = None
+    kept: bool = False
+    #: When the node's own channels were live: it hears broadcasts and direct messages from here on.
+    hears: int | None = None
+    ended: int | None = None
+    ended_s: float = 0.0
+    why: str = ""
+    gaps: list[tuple[int, list[str] | None]] = field(default_factory=list)
+    #: How many topics each call of ``subscribe`` was for.
+    joins: list[int] = field(default_factory=list)
+    leaves: list[int] = field(default_factory=list)
+
+
+class _Inbox:
+    """Core's inbox, with an ear to what a session says of itself."""
+
+    def __init__(self, inbox: Inbox, session: SessionLog, book: Book) -> None:
+        self._inbox = inbox
+        self._session = session
+        self._book = book
+        self.deliver = inbox.deliver  # nothing in between: it is the hot path
+
+    def ready(self, *, max_payload_bytes: int | None = None, kept: bool = False) -> None:
+        self._session.ready, self._session.kept = self._book.now(), kept
+        self._inbox.ready(max_payload_bytes=max_payload_bytes, kept=kept)
+
+    def gap(self, topics: Sequence[str] | None = None) -> None:
+        self._session.gaps.append((self._book.now(), None if topics is None else list(topics)))
+        self._inbox.gap(topics)
+
+
+class WatchedBroker(Broker):
+    """The real broker, watched."""
+
+    def __init__(self, broker: Broker, book: Book) -> None:
+        self.real = broker
+        self.envelope = broker.envelope
+        self._book = book
+        self.sessions: list[SessionLog] = []
+
+    async def run(self, inbox: Inbox) -> None:
+        session = SessionLog(self._book.now())
+        self.sessions.append(session)
+        watched: Any = _Inbox(inbox, session, self._book)
+        try:
+            await self.real.run(watched)
+        except BaseException as exc:
+            session.why = f"{type(exc).__name__}: {exc}"
+            raise
+        finally:
+            session.ended, session.ended_s = self._book.now(), anyio.current_time()
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        session = self.sessions[-1]
+        session.joins.append(len(topics))
+        await self.real.subscribe(topics)
+        if BROADCAST_CHANNEL in topics:
+            session.hears = self._book.now()
+
+    async def unsubscribe(self, topics: Sequence[str]) -> None:
+        self.sessions[-1].leaves.append(len(topics))
+        await self.real.unsubscribe(topics)
+
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        await self.real.publish(messages)
+
+    def lane(self, topic: str) -> Hashable:
+        return self.real.lane(topic)
+
+    async def check(self) -> None:
+        await self.real.check()
+
+    async def close(self) -> None:
+        await self.real.close()
+
+    @property
+    def hears(self) -> bool:
+        """Whether the node hears broadcasts and direct messages, as far as the broker has said."""
+        return bool(self.sessions) and self.sessions[-1].hears is not None and self.sessions[-1].ended is None
+
+
+class FaultyBroker(WatchedBroker):
+    """One that does wrong to every n-th message, to see that the judge sees it."""
+
+    def __init__(self, broker: Broker, book: Book, defect: str, every: int) -> None:
+        super().__init__(broker, book)
+        self._defect = defect
+        self._every = every
+        self._count = 0
+        self._late: tuple[str, bytes] | None = None
+
+    async def run(self, inbox: Inbox) -> None:
+        await super().run(_Faulty(inbox, self))
+
+    def spoil(self, inbox: Inbox, topic: str, payload: bytes) -> None:
+        """Deliver, most of the time as one should."""
+        if topic.startswith("__"):
+            inbox.deliver(topic, payload)
+            return
+        self._count += 1
+        is_due = self._count % self._every == 0
+        if is_due and self._defect == "loses":
+            return
+        if is_due and self._defect == "swaps":
+            self._late = (topic, payload)
+            return
+        inbox.deliver(topic, payload)
+        if is_due and self._defect == "doubles":
+            inbox.deliver(topic, payload)
+        if self._late is not None and self._late[0] == topic:
+            late, self._late = self._late, None
+            inbox.deliver(*late)
+        if is_due and self._defect == "cries wolf":
+            inbox.gap([topic])
+
+
+class _Faulty:
+    def __init__(self, inbox: Inbox, broker: FaultyBroker) -> None:
+        self._inbox = inbox
+        self._broker = broker
+        self.ready = inbox.ready
+        self.gap = inbox.gap
+
+    def deliver(self, topic: str, payload: bytes, position: Position | None = None) -> None:
+        self._broker.spoil(self._inbox, topic, payload)
