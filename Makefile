@@ -61,4 +61,4 @@ brokers: servers ## Redis, NATS and Kafka to play with, each with the line that 
 	@PYTHONPATH=tests exec $(BIN)/python tools/brokers.py
 
 clean: ## remove what these targets made
-	@rm -rf .venv .venvs .brokers .coverage* .hypothesis .*_cache dist && find . -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .venv .venv.lock .venvs .brokers .coverage* .hypothesis .*_cache dist && find . -name __pycache__ -prune -exec rm -rf {} +
