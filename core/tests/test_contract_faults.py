@@ -13,7 +13,7 @@ import pytest
 import faulty_brokers as faulty
 from small_broker import LIMIT_BYTES, Server, SmallBroker
 from wigwag.broker import Broker
-from wigwag.testing.contract import BrokerContract, remains, watch
+from wigwag.testing.contract import BrokerContract, outages, remains, watch
 
 
 class SmallContract(BrokerContract):
@@ -112,6 +112,11 @@ DEFECTS: list[tuple[type[SmallBroker] | type[Server], str, str]] = [
         "publish_can_be_cancelled",
         r"publish\(\) went on for .* after it was cancelled",
     ),
+    (
+        faulty.FinishesWhatItBegan,
+        "publishes_in_flight_survive_a_cut",
+        r"did not stop within .* ignores that it",
+    ),
     (faulty.SurvivesCancellation, "run_can_be_cancelled", r"run\(\) returned when it was cancelled"),
     (faulty.SwallowsTheLoss, "run_raises_broker_lost", r"did not end within .* of the link's loss"),
     (faulty.LetsItOut, "run_raises_broker_lost", r"ended with ConnectionResetError.* raise BrokerLost"),
@@ -141,6 +146,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What can only be found by waiting is waited for no longer than a test likes."""
     monkeypatch.setattr(watch, "UNHEEDED_S", 0.2)
     monkeypatch.setattr(remains, "SETTLE_S", 0.1)
+    monkeypatch.setattr(outages, "STOP_S", 0.4)
 
 
 @pytest.mark.anyio

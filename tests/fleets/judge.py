@@ -215,7 +215,10 @@ class _SocketJudge:
             has_cause = bool(outages) or (is_first and not ear.heard_everybody)
             for topic in topics:
                 if not self._may_be_told(topic, before, tick, outages):
-                    self._verdict.spurious_resyncs.append(f"{self._name}: of {topic} at {tick}")
+                    self._verdict.spurious_resyncs.append(
+                        f"{self._name}: of {topic} at {tick}, before that at {before}; wishes "
+                        f"{ear.wishes.get(topic)}, node's outages {self._outages}"
+                    )
             if not topics and not has_cause:
                 self._verdict.spurious_resyncs.append(f"{self._name}: of no topic at {tick}")
             before = tick

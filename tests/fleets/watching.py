@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from fleets.book import Book
-from wigwag.broker import Broker, Inbox, Position
+from wigwag.broker import Broker, BrokerLost, Inbox, Position
 from wigwag.node import BROADCAST_CHANNEL
 
 
@@ -63,12 +63,15 @@ class WatchedBroker(Broker):
         self.sessions.append(session)
         watched: Any = _Inbox(inbox, session, self._book)
         try:
-            await self.real.run(watched)
+            await self._run_real(watched)
         except BaseException as exc:
             session.why = f"{type(exc).__name__}: {exc}"
             raise
         finally:
             session.ended, session.ended_s = self._book.now(), anyio.current_time()
+
+    async def _run_real(self, inbox: Inbox) -> None:
+        await self.real.run(inbox)
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         session = self.sessions[-1]
@@ -110,7 +113,14 @@ class FaultyBroker(WatchedBroker):
         self._late: tuple[str, bytes] | None = None
 
     async def run(self, inbox: Inbox) -> None:
+        self._over = anyio.Event()
         await super().run(_Faulty(inbox, self))
+
+    async def _run_real(self, inbox: Inbox) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.real.run, inbox)
+            await self._over.wait()
+            raise BrokerLost("hung up")
 
     def spoil(self, inbox: Inbox, topic: str, payload: bytes) -> None:
         """Deliver, most of the time as one should."""
@@ -132,6 +142,8 @@ class FaultyBroker(WatchedBroker):
             inbox.deliver(*late)
         if is_due and self._defect == "cries wolf":
             inbox.gap([topic])
+        if is_due and self._defect == "hangs up":
+            self._over.set()
 
 
 class _Faulty:

@@ -20,7 +20,9 @@ from wigwag.testing.contract.checks import check, comes_true, raise_first, toget
 from wigwag.testing.contract.fates import Fates
 from wigwag.testing.contract.hooks import needs
 from wigwag.testing.contract.remains import expect_nothing_new, running
+from wigwag.testing.contract.session import CLOSE_S
 from wigwag.testing.contract.theme import Theme, fresh
+from wigwag.testing.contract.watch import UNHEEDED_S, forced
 from wigwag.testing.socket import FakeSocket
 
 #: Core's own times, shortened: what takes seconds in production takes tenths here.
@@ -35,6 +37,8 @@ SETTINGS = ProviderSettings(
     backoff_cap_s=0.3,
     stop_timeout_s=1.0,
 )
+#: What stopping may take: its own steps, the broker's close(), and a bit.
+STOP_S = 2 * SETTINGS.stop_timeout_s + CLOSE_S + UNHEEDED_S
 _TOPICS = 6
 _NOTHING = "two providers over this broker are up, and what the one publishes does not arrive at the other"
 _NOT_BACK = (
@@ -129,7 +133,7 @@ class OutageTests(Theme):
     async def _given_up(self, node: OneNode, began: float) -> None:
         await until(
             lambda: not node.is_up,
-            self.patience_s,
+            SETTINGS.probe_interval_s + SETTINGS.probe_timeout_s + self.patience_s,
             lambda: (
                 f"the server was stopped (SIGSTOP) {anyio.current_time() - began:.1f} s ago, the probe's deadline is "
                 f"{SETTINGS.probe_timeout_s} s, and the session is still held to be up: run() or a call does not let "
@@ -246,9 +250,14 @@ class OutageTests(Theme):
     @asynccontextmanager
     async def _node(self, broker: Broker | None = None) -> AsyncIterator[OneNode]:
         node = OneNode(broker or self.make_broker())
-        async with node.provider:
+        before = frozenset(running())
+        await node.provider.start()
+        try:
             await until(lambda: node.is_up, self.patience_s, "a provider over this broker does not come up")
             yield node
+        finally:
+            with anyio.CancelScope(shield=True), forced(before, STOP_S):
+                await node.provider.stop()
 
 
 class OneNode:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -99,6 +100,36 @@ class _Watch:
             self._task.cancel()
         else:
             self._timer = self._loop.call_later(_TICK_S, self._look)
+
+
+@contextmanager
+def forced(before: Collection[int], limit_s: float) -> Iterator[None]:
+    """End what the body waits for, through every shield, if it takes longer, and fail; on asyncio only.
+
+    ``before``: the ids of the tasks that are none of the plugin's.
+    """
+    task = _current_task()
+    if task is None:
+        yield
+        return
+    stuck: list[str] = []
+
+    def force() -> None:
+        for other in asyncio.all_tasks():
+            if other is not task and id(other) not in before:
+                stuck.append(other.get_name())
+                other.cancel()
+
+    timer = asyncio.get_running_loop().call_later(limit_s, force)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if stuck:
+            pytest.fail(
+                f"a provider over this broker did not stop within {limit_s:g} s: a call of the plugin ignores that it "
+                f"is cancelled. What ran still: {', '.join(stuck[:5])}"
+            )
 
 
 def _current_task() -> asyncio.Task[Any] | None:
