@@ -25,7 +25,7 @@ types: install ## mypy --strict and pyright
 	@tools/types
 
 unit: install ## the unit tests of core
-	@$(BIN)/pytest core/tests -q
+	@$(BIN)/pytest core/tests -q -n auto
 
 e2e: install browser servers ## what crosses packages: real sockets, a browser, the examples
 	@$(BIN)/pytest tests examples -q

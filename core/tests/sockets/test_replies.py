@@ -123,7 +123,7 @@ async def test_no_reply_where_none_is_asked_for_and_nothing_returned(world: Worl
 @pytest.mark.parametrize(
     "value",
     [object(), {1j}, math.nan, {"a": [math.inf]}, "\ud800", {("a", "b"): 1}],
-    ids=repr,
+    ids=["object", "complex", "nan", "inf", "surrogate", "pairs"],
 )
 async def test_what_can_not_be_written_is_an_internal_error(
     world: World, value: Any, caplog: pytest.LogCaptureFixture
