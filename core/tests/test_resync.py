@@ -169,7 +169,46 @@ def test_kept_does_not_forgive_what_was_lost_before() -> None:
     ledger.begin(kept=True)
     ledger.everybody(["a", "b"])
     ledger.back("u", ["a"])
+    assert not ledger.is_due
+    ledger.back("t", ["a"])
     assert told(ledger) == {"a": ["t", "u"], "b": []}
+
+
+def test_who_left_what_was_kept_comes_back_anew() -> None:
+    ledger: Ledger[str] = Ledger()
+    ledger.lose(["t", "u"], was_ready=True)
+    ledger.begin(kept=True)
+    ledger.left("t", "a", last=False)
+    ledger.back("t", ["b"])
+    ledger.came("t", "a")  # it was unsubscribed meanwhile, and is not live
+    ledger.back("t", ["a"])
+    ledger.back("u", [])
+    assert not ledger.is_due
+
+
+def test_what_is_kept_and_refused_is_not_waited_for_and_told_only_if_it_is_lost_after_all() -> None:
+    for is_lost in (False, True):
+        ledger: Ledger[str] = Ledger()
+        ledger.lose(["t"], was_ready=False)
+        ledger.begin(kept=True)
+        ledger.refused("t", ["a"])
+        ledger.gap("u", ["b"], is_live=True)
+        assert told(ledger) == {"b": ["u"]}
+        ledger.lose([], was_ready=False)
+        ledger.begin(kept=not is_lost)
+        ledger.back("t", ["a"])
+        assert told(ledger) == ({"a": ["t"]} if is_lost else {})
+
+
+def test_a_gap_in_what_is_kept_and_refused_is_told_now_and_when_it_is_back() -> None:
+    ledger: Ledger[str] = Ledger()
+    ledger.lose(["t"], was_ready=False)
+    ledger.begin(kept=True)
+    ledger.refused("t", ["a"])
+    ledger.gap("t", ["a"], is_live=False)
+    assert told(ledger) == {"a": ["t"]}
+    ledger.back("t", ["a"])
+    assert told(ledger) == {"a": ["t"]}
 
 
 def test_refused_is_told_at_once_and_when_it_is_back() -> None:
@@ -186,7 +225,7 @@ def test_refused_is_told_at_once_and_when_it_is_back() -> None:
 
 def test_a_gap() -> None:
     ledger: Ledger[str] = Ledger()
-    ledger.gap("t", ["a"])
+    ledger.gap("t", ["a"], is_live=True)
     assert told(ledger) == {"a": ["t"]}
     ledger.everybody(["a", "b"], always=True)
     assert told(ledger) == {"a": [], "b": []}
@@ -195,7 +234,7 @@ def test_a_gap() -> None:
 def test_a_gap_in_an_outage_waits_for_its_end() -> None:
     ledger: Ledger[str] = Ledger()
     lose(ledger, "t")
-    ledger.gap("u", ["a"])
+    ledger.gap("u", ["a"], is_live=True)
     ledger.everybody(["a"], always=True)  # a socket that attached
     assert not ledger.is_due
     ledger.everybody(["a", "b"])

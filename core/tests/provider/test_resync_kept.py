@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from clocks import settle
@@ -104,3 +105,92 @@ async def test_a_refused_topic_is_told_at_once_and_again_when_it_is_back(world: 
     world.network.forbidden.clear()
     await pass_time(2)
     assert (refused.resyncs, other.resyncs) == ([["a"], ["a"]], [["b"]])
+
+
+async def test_what_was_kept_and_is_lost_before_it_is_back_is_told(world: World) -> None:
+    """The session that kept it ends before its topics are live; the next has kept nothing."""
+    node = await world.node(FakeBroker(world.network, kept=True))
+    socket = await node.join("a")
+    node.broker.subscribing.shut()
+    node.broker.cut()
+    await pass_time(1)
+    newcomer = node.attach()
+    node.broker.kept = False
+    node.broker.cut()
+    await pass_time(1)
+    node.broker.subscribing.open()
+    await node.provider.subscribe(newcomer.id, "a")
+    await settle()
+    assert socket.resyncs == [["a"]]
+
+
+async def test_what_was_kept_twice_is_told_to_nobody(world: World) -> None:
+    node = await world.node(FakeBroker(world.network, kept=True))
+    other = await world.node()
+    socket = await node.join("a")
+    node.broker.subscribing.shut()
+    for number in range(3):
+        node.broker.cut()
+        await other.provider.publish("a", str(number))
+        await pass_time(1)
+    node.broker.subscribing.open()
+    await pass_time(1)
+    assert socket.messages == ["0", "1", "2"]
+    assert socket.resyncs == []
+
+
+async def test_a_newcomer_to_what_was_kept_and_then_lost_is_not_told(world: World) -> None:
+    node = await world.node(FakeBroker(world.network, kept=True), subscribe_timeout_s=60.0)
+    await node.join("a")
+    newcomer = node.attach()
+    async with anyio.create_task_group() as tasks:
+        node.broker.subscribing.shut()
+        node.broker.cut()
+        await pass_time(1)
+        tasks.start_soon(node.provider.subscribe, newcomer.id, "a")
+        await settle()
+        node.broker.kept = False
+        node.broker.cut()
+        await pass_time(1)
+        node.broker.subscribing.open()
+    await settle()
+    assert [resync for resync in newcomer.resyncs if resync] == []
+
+
+async def test_a_gap_in_what_is_kept_and_not_back_is_told_when_it_is(world: World) -> None:
+    node = await world.node(FakeBroker(world.network, kept=True))
+    socket, other = await node.join("a"), await node.join("b")
+    node.broker.subscribing.shut()
+    node.broker.cut()
+    await pass_time(1)
+    node.broker.inboxes[-1].gap(["a"])
+    await settle()
+    assert socket.resyncs == []
+    node.broker.subscribing.open()
+    await pass_time(1)
+    assert (socket.resyncs, other.resyncs) == ([["a"]], [])
+
+
+@pytest.mark.parametrize("channel", ["__broadcast__", "its own"])
+async def test_a_gap_of_broadcasts_or_direct_messages_is_told_to_all(world: World, channel: str) -> None:
+    node = await world.node()
+    a, none = await node.join("a"), node.attach()
+    run = node.provider.node
+    assert run is not None
+    node.broker.inboxes[-1].gap([channel if channel[0] == "_" else run.probe_channel or ""])
+    await settle()
+    assert (a.resyncs, none.resyncs) == ([[]], [[]])
+
+
+async def test_who_left_what_was_kept_and_comes_back_after_it_is_told_nothing(world: World) -> None:
+    node = await world.node(FakeBroker(world.network, kept=True))
+    socket, holder = await node.join("a", "b"), await node.join("a")
+    node.broker.subscribing.shut()
+    node.broker.cut()
+    await pass_time(1)
+    await node.provider.unsubscribe(socket.id, "a")
+    node.broker.subscribing.open()
+    await settle()
+    await node.provider.subscribe(socket.id, "a")
+    await pass_time(1)
+    assert (socket.resyncs, holder.resyncs) == ([], [])

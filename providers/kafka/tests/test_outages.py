@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any
 
+import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,6 +21,7 @@ from wigwag.errors import PublishError
 from wigwag.provider import Provider, ProviderSettings
 from wigwag.settings import Secret
 from wigwag.testing import FakeSocket
+from wigwag.testing.contract import open_session
 from wigwag_kafka import Address, KafkaBroker, KafkaSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("kafka")]
@@ -30,7 +34,7 @@ SHORT = ProviderSettings(
     session_timeout_s=3.0,
     backoff_base_s=0.05,
     backoff_cap_s=0.2,
-    stop_timeout_s=1.0,
+    stop_timeout_s=0.1,
 )
 #: Enough that each of four partitions has some.
 TOPICS = [f"room:{n}" for n in range(8)]
@@ -79,16 +83,22 @@ class Fleet:
                 request_timeout_s=0.3,
             )
         )
-        near = KafkaSettings(
-            bootstrap_servers=(Address(server.bootstrap_of("sasl_plain")),),
-            topic=topic,
-            partitions=4,
-            security_protocol="SASL_PLAINTEXT",
-            sasl_username=USER,
-            sasl_password=Secret(PASSWORD),
-        )
         self.far = Provider(self.far_broker, settings=SHORT)
-        self.near = Provider(KafkaBroker(near), settings=SHORT)
+        self.near = Provider(self.new_near_broker(), settings=SHORT)
+
+    def new_near_broker(self, **settings: Any) -> KafkaBroker:
+        """One that is always in touch."""
+        return KafkaBroker(
+            KafkaSettings(
+                bootstrap_servers=(Address(self.server.bootstrap_of("sasl_plain")),),
+                topic=self.topic,
+                partitions=4,
+                security_protocol="SASL_PLAINTEXT",
+                sasl_username=USER,
+                sasl_password=Secret(PASSWORD),
+                **settings,
+            )
+        )
 
     def admin(self) -> KafkaAdmin:
         return NearAdmin(self.server)
@@ -239,6 +249,21 @@ async def test_a_server_that_hangs_is_given_up_and_nothing_is_lost(server: Kafka
     await until(lambda: len(socket.messages) >= 4 * len(TOPICS))
     assert per_topic(socket.messages) == {topic: [str(n) for n in range(4)] for topic in TOPICS}
     assert socket.resyncs == []
+
+
+async def test_a_short_silence_is_not_the_end_of_a_session(server: KafkaServer, fleet: Fleet) -> None:
+    """aiokafka mends its connections; that a look at the topic has no answer does not say that all is lost."""
+    broker = fleet.new_near_broker(request_timeout_s=0.2)
+    async with open_session(broker) as session:
+        await session.subscribe("a")
+        server.pause()
+        try:
+            await session.check()
+        finally:
+            server.resume()
+        await session.publish(("a", b"x"))
+        await session.hear("a", b"x")
+        assert not session.is_over
 
 
 async def test_what_retention_took_in_an_outage_is_told(server: KafkaServer, fleet: Fleet) -> None:

@@ -62,7 +62,10 @@ def test_only_what_is_wanted_is_delivered() -> None:
 def test_a_record_that_is_not_ours_is_passed_over() -> None:
     reader = Reader()
     reader.join("a")
-    reader.positions.hand_over(0, [Record(0, None, b"x"), Record(1, b"\xff", None)], lambda *_: 1 / 0)
+    reader.positions.hand_over(
+        0, [Record(0, None, b"x"), Record(1, b"\xff", None)], lambda *got: reader.got.append(got)
+    )
+    assert reader.got == []
     assert reader.positions.next == {0: 2}
 
 

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -150,6 +151,29 @@ async def test_order_holds_within_a_partition_whatever_the_batches(
         await session.publish(*sent)
         await session.hear(one, sent[-1][1])
         assert [(topic, payload) for topic, payload, _ in session.inbox.got] == sent
+
+
+async def test_a_backlog_lets_others_run(kafka_server: KafkaServer, topic_name: str) -> None:
+    broker = broker_of(kafka_server, topic_name, partitions=1)
+    async with open_session(broker) as session, open_session(broker_of(kafka_server, topic_name)) as other:
+        await session.subscribe("a")
+        broker._pause([0])
+        await other.publish(*[("a", b"%d" % n) for n in range(5000)])
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += bool(session.inbox.got)
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count_turns)
+            broker._consumer.resume(broker._named(0))
+            await session.hear("a", b"4999")
+            tasks.cancel_scope.cancel()
+        assert turns >= 5000 / 500 - 1
+        assert len(session.inbox.of("a")) == 5000
 
 
 # Sizes

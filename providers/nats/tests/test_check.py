@@ -93,9 +93,11 @@ async def test_what_can_not_be_reached_is_one_line() -> None:
 
 @pytest.mark.needs("nats-server")
 async def test_a_refused_login_is_one_line() -> None:
-    with NatsServer("authorization { token: a }") as server:
-        with pytest.raises(BrokerLost, match="refused the login"):
-            await check(settings_of(server))
+    with (
+        NatsServer("authorization { token: a }") as server,
+        pytest.raises(BrokerLost, match="refused the login"),
+    ):
+        await check(settings_of(server))
 
 
 @pytest.mark.parametrize(

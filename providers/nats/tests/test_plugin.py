@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 from wigwag.plugins import load
-from wigwag.settings import variables
 from wigwag_nats import NatsSettings
 
 README = Path(__file__).parents[1] / "README.md"
@@ -48,11 +46,3 @@ def test_choosing_another_provider_does_not_import_it() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_every_setting_stands_in_the_readme_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `(WIGWAG_NATS_\w+)` \| (.*?) \|", README.read_text(), re.MULTILINE))
-    known = {variable.name: variable.default for variable in variables(NatsSettings, "WIGWAG_NATS_")}
-    assert set(rows) == set(known)
-    for name, default in known.items():
-        assert rows[name] == (f"`{default}`" if default != "(none)" else "")

@@ -7,9 +7,10 @@ import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import anyio
 import pytest
 
-from servers.nats import NatsServer
+from servers.nats import NatsCluster, NatsServer
 from wigwag.broker import BrokerLost, Refused
 from wigwag.testing.contract import ContractSession, open_session
 from wigwag_nats import NatsBroker, NatsSettings, ServerUrl
@@ -329,3 +330,28 @@ async def test_a_token_of_another_session_confirms_nothing() -> None:
     async with fake_server(talk) as settings, open_session(NatsBroker(settings)) as session:
         with pytest.raises(BrokerLost):
             await session.subscribe("t")
+
+
+async def missed_through_another_server(cluster: NatsCluster, settle_s: float | None, rounds: int) -> int:
+    """How many of so many messages pass a subscriber by, each published elsewhere once it has subscribed."""
+    here, there = (NatsSettings(servers=(url_of(server),), settle_s=settle_s) for server in cluster.nodes[:2])
+    async with (
+        open_session(NatsBroker(here)) as subscriber,
+        open_session(NatsBroker(there)) as publisher,
+    ):
+        topics = [f"t{number}" for number in range(rounds)]
+        for topic in topics:
+            await subscriber.subscribe(topic)
+            await publisher.publish((topic, b"x"))
+        # On the same connections, behind all that is on its way.
+        await subscriber.subscribe("end")
+        with anyio.fail_after(10):
+            while not subscriber.has_heard(b"end", ["end"]):
+                await publisher.publish(("end", b"end"))
+        return sum(not subscriber.has_heard(b"x", [topic]) for topic in topics)
+
+
+async def test_in_a_cluster_a_subscription_has_time_to_become_known_to_the_other_servers() -> None:
+    with NatsCluster(3) as cluster:
+        assert await missed_through_another_server(cluster, 0, rounds=100) > 0, "there is nothing to wait for"
+        assert await missed_through_another_server(cluster, None, rounds=20) == 0

@@ -58,9 +58,12 @@ async def test_redis_default_room_for_subscribers_is_little(redis_server: RedisS
     assert finding.level == "warning"
     assert "pubsub 32mb 8mb 60: a node that is further behind is disconnected" in finding.text
     assert 'CONFIG SET client-output-buffer-limit "pubsub 256mb 64mb 60"' in finding.text
-    redis_server.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 256mb 64mb 60")
-    assert (await the("output buffer limit", redis_server.url)).level == "ok"
-    redis_server.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
+
+
+async def test_no_limit_is_room_enough() -> None:
+    with RedisServer("client-output-buffer-limit pubsub 0 0 0") as server:
+        assert (await the("output buffer limit", server.url)).level == "ok"
+        assert (await the("largest message", server.url)).text.endswith(f": {512 * 1024 * 1024} bytes")
 
 
 async def test_few_connections_that_are_left() -> None:

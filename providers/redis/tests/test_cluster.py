@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
 from servers.redis import RedisCluster
 from wigwag.broker import BrokerLost, Refused
 from wigwag.settings import Secret
-from wigwag.testing.contract import open_session
+from wigwag.testing.contract import ContractSession, open_session
 from wigwag.testing.contract.checks import until
 from wigwag_redis import RedisBroker, RedisClusterBroker, RedisSettings, RedisUrl
 from wigwag_redis.shards import read_slots
@@ -147,6 +150,35 @@ async def test_a_shard_that_hangs_fails_the_check(cluster: RedisCluster) -> None
                 await session.broker.check()
             node.resume()
             assert scope.cancelled_caught
+
+
+async def test_a_receiving_link_that_is_deaf_fails_the_check(cluster: RedisCluster) -> None:
+    broker = broker_of(cluster)
+    async with open_session(broker):
+        await broker.check()
+        for pair in broker.pairs:
+            transport = pair._receiver._transport
+            assert transport is not None
+            transport.pause_reading()
+            with anyio.move_on_after(0.1) as scope:
+                await broker.check()
+            transport.resume_reading()
+            assert scope.cancelled_caught
+
+
+async def test_word_that_a_slot_has_moved_is_heard_during_a_call(cluster: RedisCluster) -> None:
+    broker = broker_of(cluster)
+    async with open_session(broker) as session, anyio.create_task_group() as tasks:
+        tasks.start_soon(_subscribe, session)
+        await anyio.lowlevel.checkpoint()  # it is sent, and not answered
+        place = broker.lane("a")
+        broker.pairs[place]._receiver.data_received(b"*3\r\n$12\r\nsunsubscribe\r\n$4\r\nws:b\r\n:0\r\n")
+        assert "ended it (ssubscribe ws:a)" in str(await session.end())
+
+
+async def _subscribe(session: ContractSession) -> None:
+    with contextlib.suppress(BrokerLost):
+        await session.subscribe("a")
 
 
 async def test_a_slot_that_moves_ends_the_session(cluster: RedisCluster) -> None:

@@ -68,6 +68,13 @@ async def test_one_sentinel_that_answers_is_enough(watched: RedisSentinel) -> No
                 await session.check()  # the master serves, whether anybody watches it or not
 
 
+async def test_a_sentinel_that_hangs_holds_nobody_up_where_most_agree(watched: RedisSentinel) -> None:
+    settings = RedisSettings(url=RedisUrl.parse(url_of(watched)), connect_timeout=60)
+    with hanging(watched.sentinels[1:2]):
+        async with open_session(RedisBroker(settings)) as session:
+            await session.check()
+
+
 async def test_a_master_of_which_most_sentinels_think_no_more_fails_the_check(three: RedisSentinel) -> None:
     """It may be cut off from them, and serve only who is cut off with it."""
     replica = three.replica.port

@@ -318,6 +318,16 @@ async def test_nothing_is_left_open(server: RedisServer) -> None:
     await until(lambda: server.command("CLIENT", "LIST").count("\n") <= 1, 5, "connections that are closed")
 
 
+async def test_close_returns_when_all_is_closed(redis_server: RedisServer) -> None:
+    broker = broker_at(redis_server.url)
+    async with open_session(broker):
+        links = [broker.pairs[0].sender, broker.pairs[0]._receiver]
+        sockets = [link._transport.get_extra_info("socket") for link in links if link._transport is not None]
+        assert [sock.fileno() > 0 for sock in sockets] == [True, True]
+        await broker.close()
+        assert [sock.fileno() for sock in sockets] == [-1, -1]
+
+
 async def _run(broker: RedisBroker) -> None:
     await broker.run(Nobody())
 

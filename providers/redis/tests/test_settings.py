@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,16 @@ def test_a_certificate_without_its_key(certificates: Certificates) -> None:
     with pytest.raises(
         SettingsError, match=r"^WIGWAG_REDIS_TLS_CERT_FILE: .* is no certificate with its key"
     ):
+        make_broker(read(URL="rediss://a", **files))
+
+
+@pytest.mark.needs("openssl")
+def test_a_key_with_a_passphrase(certificates: Certificates, tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    command = ["openssl", "pkey", "-in", str(certificates.client_key), "-aes256", "-out", str(key)]
+    subprocess.run([*command, "-passout", "pass:word"], check=True, capture_output=True)
+    files = {"TLS_CERT_FILE": str(certificates.client_cert), "TLS_KEY_FILE": str(key)}
+    with pytest.raises(SettingsError, match="in PEM and without a passphrase"):
         make_broker(read(URL="rediss://a", **files))
 
 

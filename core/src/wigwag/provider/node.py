@@ -328,9 +328,8 @@ class Node:
 
     def gap(self, topics: Sequence[str] | None) -> None:
         for topic in list(self._interest) if topics is None else topics:
-            if self._channels.is_live(topic):
-                self._ledger.gap(topic, self._interest.sockets(topic))
-        if topics is None:
+            self._ledger.gap(topic, self._interest.sockets(topic), is_live=self._channels.is_live(topic))
+        if topics is None or not self._own.keys().isdisjoint(topics):
             self._ledger.everybody(self.fanout.sockets.values(), always=True)
         self._changed.set()
 

@@ -9,7 +9,8 @@ again: told earlier, it would refetch, and then lose what is published until its
 - Not told of it: newcomers, whose ``subscribe`` is waiting still, or returned when the topic was live.
 - Told with no topic: every other socket, since broadcasts and direct messages were lost too.
 
-A second loss before the telling neither forgets the first nor tells twice.
+A second loss before the telling neither forgets the first nor tells twice.  What a session kept is owed nothing once
+it is back; until then it is in doubt, since that session may end, or find a gap.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ class Ledger(Generic[S]):
     def __init__(self) -> None:
         self._lost: set[str] = set()  # were live, and are not back
         self._suspect: set[str] = set()  # the same, unless the new session has kept them
+        self._kept: set[str] = set()  # it has, and they are not back
+        self._kept_refused: set[str] = set()  # the same, and not waited for
+        self._forgiven: set[str] = set()  # were kept, and are back
         self._everybody = False  # broadcasts and direct messages were lost
         self._everybody_suspect = False  # the same, unless the new session has kept them
         self._newcomers: dict[str, set[S]] = {}  # topic lost → sockets that are NOT told
@@ -37,16 +41,18 @@ class Ledger(Generic[S]):
     def lose(self, topics: Iterable[str], *, was_ready: bool) -> None:
         """A session ended, in which these were live."""
         self._suspect.update(topics)
+        # What it kept, and did not hand out before it ended, is in doubt again.
+        self._suspect |= self._kept | self._kept_refused
+        self._kept.clear()
+        self._kept_refused.clear()
+        self._forgiven -= self._suspect
         if was_ready:
             self._everybody_suspect = True
 
     def begin(self, *, kept: bool) -> None:
         """A session began; ``kept``: nothing of what was live is lost."""
         if kept:
-            for topic in self._suspect:
-                self._newcomers.pop(topic, None)
-            for left in self._left.values():
-                left -= self._suspect
+            self._kept |= self._suspect - self._lost
         else:
             self._lost |= self._suspect
             self._everybody = self._everybody or self._everybody_suspect
@@ -54,17 +60,22 @@ class Ledger(Generic[S]):
         self._everybody_suspect = False
 
     def _is_lost(self, topic: str) -> bool:
-        return topic in self._lost or topic in self._suspect
+        return (
+            topic in self._lost
+            or topic in self._suspect
+            or topic in self._kept
+            or topic in self._kept_refused
+        )
 
     @property
     def _in_outage(self) -> bool:
-        return bool(self._everybody or self._everybody_suspect or self._lost or self._suspect)
+        return bool(self._everybody or self._everybody_suspect or self._lost or self._suspect or self._kept)
 
     def came(self, topic: str, socket: S) -> None:
         """A socket now wants a topic that is not live."""
         left = self._left.get(socket)
-        came_back = left is not None and topic in left
-        if came_back and left is not None:
+        came_back = left is not None and topic in left and topic not in self._forgiven
+        if left is not None:
             left.discard(topic)
         if not self._is_lost(topic):
             if came_back:
@@ -91,6 +102,8 @@ class Ledger(Generic[S]):
         if last:  # nobody wants it: it will not come back, and must not be waited for
             self._lost.discard(topic)
             self._suspect.discard(topic)
+            self._kept.discard(topic)
+            self._kept_refused.discard(topic)
             self._newcomers.pop(topic, None)
 
     def forget(self, socket: S) -> None:
@@ -102,6 +115,11 @@ class Ledger(Generic[S]):
     def back(self, topic: str, members: Iterable[S]) -> None:
         """A topic is live (again): decide whom to tell."""
         told = self._gave_up.pop(topic, set())
+        if topic in self._kept or topic in self._kept_refused:
+            self._kept.discard(topic)
+            self._kept_refused.discard(topic)
+            self._forgiven.add(topic)
+            self._newcomers.pop(topic, None)
         if topic in self._lost:
             self._lost.discard(topic)
             told = told.union(members) - self._newcomers.pop(topic, set())
@@ -110,6 +128,9 @@ class Ledger(Generic[S]):
 
     def refused(self, topic: str, members: Iterable[S]) -> None:
         """The broker forbids a topic that was lost: don't wait for it; tell now, and when it is back."""
+        if topic in self._kept:
+            self._kept.discard(topic)
+            self._kept_refused.add(topic)
         if topic in self._lost:
             members = list(members)
             self.back(topic, members)
@@ -123,10 +144,18 @@ class Ledger(Generic[S]):
                 self._owed.setdefault(socket, set())
                 self._words.add(socket)
 
-    def gap(self, topic: str, members: Iterable[S]) -> None:
-        """Messages of a live topic were lost."""
-        for socket in members:
-            self._owed.setdefault(socket, set()).add(topic)
+    def gap(self, topic: str, members: Iterable[S], *, is_live: bool) -> None:
+        """Messages of a topic were lost though the session lives: it is live, or was kept and is not back."""
+        if topic in self._kept:
+            self._kept.discard(topic)
+            self._lost.add(topic)
+        elif topic in self._kept_refused:
+            self._kept_refused.discard(topic)
+            self._lost.add(topic)
+            self.refused(topic, members)
+        elif is_live:
+            for socket in members:
+                self._owed.setdefault(socket, set()).add(topic)
 
     @property
     def is_due(self) -> bool:
@@ -153,6 +182,7 @@ class Ledger(Generic[S]):
         """Called when all are told: who left in an outage that is over, and comes back, comes anew."""
         if not self._owed and not self._in_outage:
             self._left.clear()
+            self._forgiven.clear()
 
 
 def _discard(table: dict[str, set[S]], topic: str, socket: S) -> None:

@@ -47,7 +47,7 @@ async def _findings(cluster: Cluster, settings: KafkaSettings) -> list[Finding]:
     findings = [Finding("ok", "version", f"{OLDEST} or newer, as is needed")]
     brokers = cluster.client.cluster.brokers()
     findings += _of_servers([f"{broker.host}:{broker.port}" for broker in brokers], settings)
-    findings += _of_encryption(settings)
+    findings.append(judge_encryption(settings))
     if topic is None:
         findings.append(await _of_missing(cluster, settings))
     else:
@@ -66,19 +66,19 @@ def _of_servers(cluster: list[str], settings: KafkaSettings) -> Iterator[Finding
         )
 
 
-def _of_encryption(settings: KafkaSettings) -> Iterator[Finding]:
+def judge_encryption(settings: KafkaSettings) -> Finding:
+    """Whether somebody on the way can read."""
     if settings.has_tls:
-        yield Finding("ok", "TLS", "connections are encrypted, and certificates verified")
-    elif all(map(_is_loopback, settings.bootstrap_servers)):
-        yield Finding("ok", "TLS", "none, on this machine only")
-    else:
-        what = "messages and the login" if settings.has_login else "messages"
-        with_tls = "SASL_SSL" if settings.has_login else "SSL"
-        yield Finding(
-            "warning",
-            "TLS",
-            f"none: {what} can be read on the way; set WIGWAG_KAFKA_SECURITY_PROTOCOL={with_tls}",
-        )
+        return Finding("ok", "TLS", "connections are encrypted, and certificates verified")
+    if all(map(_is_loopback, settings.bootstrap_servers)):
+        return Finding("ok", "TLS", "none, on this machine only")
+    what = "messages and the login" if settings.has_login else "messages"
+    with_tls = "SASL_SSL" if settings.has_login else "SSL"
+    return Finding(
+        "warning",
+        "TLS",
+        f"none: {what} can be read on the way; set WIGWAG_KAFKA_SECURITY_PROTOCOL={with_tls}",
+    )
 
 
 def _is_loopback(server: Address) -> bool:
@@ -143,8 +143,8 @@ def _of_config(config: Mapping[str, str], topic: Topic, settings: KafkaSettings)
             "cleanup.policy",
             f"{config['cleanup.policy']}: all but the last message of each topic is thrown away; set it to delete",
         )
-    yield _of_retention(int(config["retention.ms"]), int(config["retention.bytes"]))
-    yield _of_acknowledging(int(config["min.insync.replicas"]), topic.replication)
+    yield judge_retention(int(config["retention.ms"]), int(config["retention.bytes"]))
+    yield judge_acknowledging(int(config["min.insync.replicas"]), topic.replication)
     if config["unclean.leader.election.enable"] == "true":
         yield Finding(
             "warning",
@@ -159,7 +159,8 @@ def _of_config(config: Mapping[str, str], topic: Topic, settings: KafkaSettings)
         yield Finding("ok", "max.message.bytes", text)
 
 
-def _of_retention(retention_ms: int, retention_bytes: int) -> Finding:
+def judge_retention(retention_ms: int, retention_bytes: int) -> Finding:
+    """How long an outage may last; less than 0 is no limit."""
     if 0 <= retention_ms < _SHORT_RETENTION_S * 1000:
         return Finding(
             "warning",
@@ -173,7 +174,8 @@ def _of_retention(retention_ms: int, retention_bytes: int) -> Finding:
     return Finding("ok", "retention.ms", text)
 
 
-def _of_acknowledging(least: int, replication: int) -> Finding:
+def judge_acknowledging(least: int, replication: int) -> Finding:
+    """How many replicas must have a message before it counts as taken."""
     subject = "min.insync.replicas"
     if least > replication:
         return Finding("error", subject, f"{least} of {replication} replicas: nothing can be published")

@@ -4,6 +4,9 @@ A server does what a connection asks in the order in which it was asked, and wha
 that order too.  So a token, published to a subject of our own right after some commands and received back,
 says that they were done, and that every error they caused has been read.  It confirms subscribes and
 publishes alike.  (``PING`` and ``PONG`` would do as well; but ``PONG`` carries no name of its question.)
+
+The servers of a cluster learn of a subscription a moment later than the one it was made on, and none of them
+says when: there, a subscription is given time.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ _find_violation = re.compile(r'Permissions Violation for (Publish|Subscription) 
 #: The token by which a session begins; the others are numbers.
 _FIRST: Final = b"first"
 _TOO_MANY: Final = "maximum subscriptions exceeded"
+#: On three servers of one machine 2 ms were enough for 300 of 300; with 10 ms between them, 20 ms for 99 of 100.
+_CLUSTER_SETTLE_S: Final = 0.1
 
 
 class NatsBroker(Broker):
@@ -124,10 +129,18 @@ class NatsBroker(Broker):
         if self._is_full:  # some are live, and the server does not say which
             await self.unsubscribe(list(new.values()))
             raise Refused({topics[0]: _TOO_MANY} if len(topics) == 1 else None)
+        await asyncio.sleep(self._settle_s)
         if self._unjoined:
             for topic in self._unjoined:
                 del self._sids[topic]
             raise Refused(self._unjoined)
+
+    @property
+    def _settle_s(self) -> float:
+        if self._settings.settle_s is not None:
+            return self._settings.settle_s
+        is_cluster = self._link is not None and "cluster" in self._link.info
+        return _CLUSTER_SETTLE_S if is_cluster else 0.0
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
         sids = [self._sids.pop(topic) for topic in topics if topic in self._sids]

@@ -184,7 +184,10 @@ def _explain(exc: Exception, server: ServerUrl, settings: NatsSettings) -> str:
     if isinstance(exc, ConnectionRefusedError):
         return "connection refused; is the server up, and the port right?"
     if isinstance(exc, ConnectionError | asyncio.IncompleteReadError):
-        return "it closed the connection during the handshake; is that a NATS server?"
+        return (
+            "it closed the connection during the handshake; is that a NATS server, below its max_connections, "
+            "and the login right?"
+        )
     if isinstance(exc, nats.errors.Error):
         return _explain_refusal(str(exc).removeprefix("nats: ").strip("'"), server, settings)
     return " ".join(str(exc).split()) or type(exc).__name__

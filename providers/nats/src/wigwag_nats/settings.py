@@ -83,6 +83,12 @@ class NatsSettings:
     connect_timeout: float = setting(
         2.0, "How long one server has to answer a connection, in seconds, login and TLS included.", above=0
     )
+    settle_s: float | None = setting(
+        None,
+        "How long a new subscription has to become known to the other servers before it counts as live; "
+        "unless set, 0.1 in a cluster, and 0 where there is one server.",
+        at_least=0,
+    )
     user: str | None = setting(None, "The user, with its password.")
     password: Secret | None = setting(None, "The user's password.")
     token: Secret | None = setting(None, "The token, where the server asks for one.")

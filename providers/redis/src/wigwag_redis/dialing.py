@@ -59,8 +59,12 @@ class Dialer:
             "retry": Retry(NoBackoff(), 0),
             "socket_timeout": None,
             "socket_connect_timeout": self.timeout_s,
-            "driver_info": None,  # CLIENT SETINFO, for which the login would need a permission
         }
+        connection = self._connection_of_kind(address, common)
+        connection.driver_info = None  # no CLIENT SETINFO, for which the login would need a permission
+        return connection
+
+    def _connection_of_kind(self, address: Address, common: dict[str, Any]) -> AbstractConnection:
         if not address.port:
             return UnixDomainSocketConnection(path=address.host, **common)
         common |= {"host": address.host, "port": address.port, "socket_keepalive": True}

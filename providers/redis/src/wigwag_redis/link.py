@@ -131,7 +131,7 @@ class Link(asyncio.Protocol):
 
     async def call(self, commands: Sequence[Command]) -> list[Any]:
         """Send them in one write; the replies, in order, with a ReplyError for each that failed."""
-        if self._transport is None or not self.is_open:
+        if self._transport is None or self._transport.is_closing():
             raise BrokerLost(f"the link to {self.address} is closed")
         call = _Call(len(commands))
         self._calls.append(call)
@@ -151,7 +151,9 @@ class Link(asyncio.Protocol):
             self._end(f"{self.address} does not speak as Redis does ({exc})")
 
     def _answer(self, reply: Any) -> None:
-        if not self._calls:  # a cluster's word that a slot has moved, or a farewell
+        # A farewell, or a cluster's word that a slot has moved; during a call that counts as an answer, and the last
+        # of the answers is the one that nobody asked for.
+        if not self._calls:
             self._end(f"{self.address} ended it ({_in_words(reply)})")
             return
         call = self._calls[0]
@@ -175,11 +177,6 @@ class Link(asyncio.Protocol):
             if not call.done.done():
                 call.done.set_exception(BrokerLost(why))
         self._calls.clear()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is connected, as far as is known."""
-        return self._transport is not None and not self._transport.is_closing()
 
     def abort(self) -> None:
         """Drop the connection, with what is not yet written."""

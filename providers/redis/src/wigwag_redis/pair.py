@@ -70,9 +70,6 @@ class Pair:
     async def _tell_receiver(self, verb: bytes, topics: Sequence[str]) -> dict[str, str]:
         prefix = self._prefix
         replies = await self._receiver.call([(verb, prefix + topic) for topic in topics])
-        for reply in replies:
-            if type(reply) is list and reply[0] != verb:  # a cluster's word that a slot has moved
-                raise BrokerLost(f"{self.address} ended a subscription: its slot has moved")
         return {topics[index]: why for index, why in self._refusals(replies).items()}
 
     async def publish(self, messages: Iterable[tuple[str, bytes]]) -> dict[int, str]:
@@ -98,11 +95,6 @@ class Pair:
     async def prove_receiving(self) -> None:
         """Return when the receiving link has answered; that PING is forbidden is an answer too."""
         await self._receiver.call([("PING",)])
-
-    @property
-    def is_open(self) -> bool:
-        """Whether either is connected, as far as is known."""
-        return self._receiver.is_open or self.sender.is_open
 
     def abort(self) -> None:
         """Drop both."""
