@@ -95,6 +95,18 @@ async def test_probes_are_of_their_session(world: World) -> None:
     assert node.provider.node.is_up
 
 
+async def test_a_gap_of_a_lanes_probes_is_none(world: World) -> None:
+    node = await partitioned(world)
+    socket = await node.join(*map(topic_in, range(LANES)))
+    run = node.provider.node
+    assert run is not None
+    probes = [topic for topic in node.broker.topics if topic.startswith(f"{run.probe_channel}:")]
+    assert len(probes) == LANES - 1
+    node.broker.inboxes[-1].gap(probes)
+    await pass_time(1)
+    assert socket.resyncs == []
+
+
 async def test_a_lane_without_a_channel_of_ours_is_said_and_not_looked_for_for_ever(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

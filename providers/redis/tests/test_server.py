@@ -1,4 +1,4 @@
-"""Sessions with one server, and nodes that live through what happens to it."""
+"""Sessions with one server."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ import pytest
 
 from servers.proxy import TcpProxy
 from servers.redis import RedisServer
-from wigwag.broker import Broker, BrokerLost, Position, Refused
-from wigwag.errors import NotAccepted, PayloadTooLarge, TopicRefused
-from wigwag.settings import Secret
+from wigwag.broker import Broker, BrokerLost, Position
+from wigwag.errors import PayloadTooLarge
 from wigwag.testing.contract import ContractSession, open_session
 from wigwag.testing.contract.checks import until
 from wigwag_redis import RedisBroker, RedisSettings, RedisUrl
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from conftest import MakeNode
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("redis-server")]
-
-#: What stands in README.md.
-ACL = "resetchannels &ws:* -@all +publish +subscribe +unsubscribe"
 
 
 def broker_at(url: str, prefix: str = "ws") -> RedisBroker:
@@ -106,83 +102,6 @@ async def test_the_number_of_a_database_means_nothing(redis_server: RedisServer)
         await zero.subscribe("lobby")
         await seven.publish(("lobby", b"from seven"))
         await zero.hear("lobby", b"from seven")
-
-
-# Permissions
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Generator[RedisServer]:
-    """One with the users of README.md, of whom "reader" may not publish."""
-    with RedisServer() as server:
-        for name, may in (("wigwag", ACL), ("reader", ACL.replace("+publish ", ""))):
-            server.command("ACL", "SETUSER", name, "on", ">secret", *may.split())
-        yield server
-
-
-def as_user(server: RedisServer, name: str, prefix: str = "ws") -> RedisBroker:
-    url = RedisUrl.parse(server.url)
-    settings = RedisSettings(url=url, username=name, password=Secret("secret"), key_prefix=prefix)
-    return RedisBroker(settings)
-
-
-async def test_the_user_of_the_readme_may_do_all_that_is_needed(guarded: RedisServer) -> None:
-    guarded.command("ACL", "LOG", "RESET")
-    async with open_session(as_user(guarded, "wigwag")) as session:
-        await session.subscribe("lobby", "__broadcast__")
-        await session.publish(("lobby", b"in"))
-        await session.hear("lobby", b"in")
-        await session.check()
-        await session.unsubscribe("lobby")
-        assert session.max_payload_bytes == 16 * 1024 * 1024
-    denied = guarded.command("ACL", "LOG").splitlines()
-    assert {denied[i + 1] for i, word in enumerate(denied) if word == "object"} == {"config|get"}
-
-
-async def test_a_forbidden_channel_is_refused_and_the_others_are_live(guarded: RedisServer) -> None:
-    guarded.command("ACL", "SETUSER", "half", "on", ">secret", *ACL.replace("ws:*", "ws:a*").split())
-    async with open_session(as_user(guarded, "half")) as session:
-        with pytest.raises(Refused) as caught:
-            await session.subscribe("a1", "b1", "a2", "b2")
-        assert caught.value.reasons is not None
-        assert set(caught.value.reasons) == {"b1", "b2"}
-        assert "NOPERM" in caught.value.reasons["b1"]
-        assert "&ws:* +subscribe +unsubscribe +publish" in caught.value.reasons["b1"]
-        with pytest.raises(Refused) as caught:
-            await session.publish(("a1", b"1"), ("b1", b"2"), ("a2", b"3"))
-        assert caught.value.reasons is not None
-        assert set(caught.value.reasons) == {1}
-        await session.hear("a1", b"1")
-        await session.hear("a2", b"3")
-
-
-async def test_a_user_who_may_not_publish_is_told_so(guarded: RedisServer) -> None:
-    async with open_session(as_user(guarded, "reader")) as session:
-        await session.subscribe("lobby")
-        with pytest.raises(Refused) as caught:
-            await session.publish(("lobby", b"no"))
-        assert caught.value.reasons is not None
-        assert "NOPERM" in caught.value.reasons[0]
-
-
-async def test_a_node_says_which_topic_is_forbidden(guarded: RedisServer, make_node: MakeNode) -> None:
-    may = ACL.replace("&ws:*", "&ws:open* &ws:__*")
-    guarded.command("ACL", "SETUSER", "open", "on", ">secret", *may.split())
-    node = await make_node(guarded.url, username="open", password=Secret("secret"))
-    socket = await node.join("open:1")
-    with pytest.raises(TopicRefused, match="NOPERM"):
-        await node.provider.subscribe(socket.id, "shut:1")
-    with pytest.raises(NotAccepted, match="NOPERM"):
-        await node.provider.publish("shut:1", "no")
-    await node.provider.publish("open:1", "yes")
-    await until(lambda: socket.messages == ["yes"], 5, "the open topic")
-
-
-async def test_a_user_that_is_taken_away_ends_the_session(guarded: RedisServer) -> None:
-    guarded.command("ACL", "SETUSER", "gone", "on", ">secret", *ACL.split())
-    async with open_session(as_user(guarded, "gone")) as session:
-        guarded.command("ACL", "DELUSER", "gone")
-        assert "is lost" in await ended(session)
 
 
 # The largest message
@@ -350,71 +269,3 @@ async def test_close_does_not_wait_for_a_server_that_hangs(server: RedisServer) 
     # open_session fails where closing takes 2 s; what was not sent is not sent later.
     server.resume()
     await until(lambda: subscribers(server, "ws:lobby") == 0, 5, "its end at the server")
-
-
-# Nodes
-
-
-async def test_nodes_hear_each_other_text_and_binary(redis_server: RedisServer, make_node: MakeNode) -> None:
-    one, two = await make_node(redis_server.url), await make_node(redis_server.url)
-    sockets = [await node.join("both") for node in (one, two)]
-    await one.provider.publish("both", "text ✓")
-    await one.provider.publish("both", b"\0\xff")
-    expected = ["text ✓", b"\0\xff"]
-    await until(lambda: all(socket.messages == expected for socket in sockets), 5, "both messages, in order")
-
-
-async def test_topics_are_back_after_a_restart_and_sockets_are_told(
-    server: RedisServer, make_node: MakeNode
-) -> None:
-    node = await make_node(server.url)
-    topics = [f"back:{number}" for number in range(2000)]
-    socket = await node.join(*topics)
-    await anyio.to_thread.run_sync(server.restart)
-    await until(lambda: socket.resyncs, 20, "a word of what may have been missed")
-    assert [sorted(topics) for topics in socket.resyncs] == [sorted(topics)]
-    for topic in topics[::100]:
-        await node.provider.publish(topic, topic)
-    await until(lambda: len(socket.messages) == 20, 5, "messages on topics that are back")
-
-
-async def test_a_server_that_hangs_is_found_and_the_topics_are_back(
-    server: RedisServer, make_node: MakeNode
-) -> None:
-    node = await make_node(server.url, connect_timeout=0.2)
-    socket = await node.join("lobby")
-    server.pause()
-    await until(lambda: node.provider.counters.sessions == 1 and not node.broker.pairs, 10, "the end of it")
-    server.resume()
-    await until(lambda: socket.resyncs, 10, "a word of what may have been missed")
-    await node.provider.publish("lobby", "here again")
-    await until(lambda: socket.messages == ["here again"], 5, "a message")
-
-
-async def test_a_demoted_master_is_left(make_node: MakeNode) -> None:
-    """Nodes of a fleet would otherwise each publish to themselves."""
-    with RedisServer() as server:
-        node = await make_node(server.url)
-        socket = await node.join("lobby")
-        server.command("REPLICAOF", "127.0.0.1", "1")
-        await until(lambda: not node.broker.pairs, 10, "the end of the session")
-        server.command("REPLICAOF", "NO", "ONE")
-        await until(lambda: socket.resyncs, 10, "a word of what may have been missed")
-
-
-async def test_messages_of_orijs_are_read(redis_server: RedisServer, make_node: MakeNode) -> None:
-    node = await make_node(redis_server.url, key_prefix="orijs")
-    socket = await node.join("lobby")
-    redis_server.command(
-        "PUBLISH", "orijs:lobby", '{"topic": "lobby", "message": "hello", "isBinary": false}'
-    )
-    await until(lambda: socket.messages == ["hello"], 5, "a message of OriJS")
-
-
-async def test_messages_are_written_for_orijs(redis_server: RedisServer, make_node: MakeNode) -> None:
-    node = await make_node(redis_server.url, key_prefix="orijs", envelope="json")
-    async with open_session(broker_at(redis_server.url, "orijs")) as orijs:
-        await orijs.subscribe("lobby")
-        await node.provider.publish("lobby", "hello")
-        await until(lambda: orijs.inbox.of("lobby"), 5, "a message for OriJS")
-        assert b'"message":"hello"' in orijs.inbox.of("lobby")[0]

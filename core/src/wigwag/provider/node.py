@@ -329,7 +329,8 @@ class Node:
     def gap(self, topics: Sequence[str] | None) -> None:
         for topic in list(self._interest) if topics is None else topics:
             self._ledger.gap(topic, self._interest.sockets(topic), is_live=self._channels.is_live(topic))
-        if topics is None or not self._own.keys().isdisjoint(topics):
+        # What the other channels of its own carry is probes.
+        if topics is None or not self._own_channels().keys().isdisjoint(topics):
             self._ledger.everybody(self.fanout.sockets.values(), always=True)
         self._changed.set()
 
