@@ -48,7 +48,7 @@ class Fleet:
 
     def replica(self) -> Service:
         """One more, that is ready."""
-        service = self._stack.enter_context(serving(**self._variables))
+        service = self._stack.enter_context(serving(cwd=None, **self._variables))
         wait_until(lambda: is_ready(service), "it is ready", LIMIT_S)
         return service
 

@@ -111,7 +111,11 @@ def test_a_new_provider_runs_and_fails_the_suite_with_what_to_write(installed: P
     run(*uv, "--constraints", ROOT / "requirements/dev.txt", "--editable", root, "pytest", "hatchling")
     environment = {**plain_environment(), "WIGWAG_PROVIDER": "demo"}
     command = (installed / "wigwag", "check")
-    checked = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    checked = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert checked.returncode == 1
+    assert "reaches nobody but itself" in checked.stdout
     assert "a message came back" in checked.stdout
     suite = (installed / "python", "-m", "pytest", "-q", "-k", "every_node_hears_it or returned_arrives")
     tried = subprocess.run(

@@ -259,6 +259,12 @@ class SwallowsTheLoss(SmallBroker):
         await asyncio.sleep(3600)
 
 
+class Returns(SmallBroker):
+    async def run(self, inbox: Inbox) -> None:
+        with contextlib.suppress(BrokerLost):
+            await super().run(inbox)
+
+
 class LetsItOut(SmallBroker):
     """The client library's exception, as it is."""
 

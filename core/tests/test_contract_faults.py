@@ -119,6 +119,7 @@ DEFECTS: list[tuple[type[SmallBroker] | type[Server], str, str]] = [
     ),
     (faulty.SurvivesCancellation, "run_can_be_cancelled", r"run\(\) returned when it was cancelled"),
     (faulty.SwallowsTheLoss, "run_raises_broker_lost", r"did not end within .* of the link's loss"),
+    (faulty.Returns, "run_raises_broker_lost", r"run\(\) returned: let it raise BrokerLost"),
     (faulty.LetsItOut, "run_raises_broker_lost", r"ended with ConnectionResetError.* raise BrokerLost"),
     (faulty.Reconnects, "run_raises_broker_lost", r"its own reconnect must be off"),
     (

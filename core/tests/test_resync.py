@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from wigwag.provider.resync import Ledger
 
 
@@ -209,6 +211,34 @@ def test_a_gap_in_what_is_kept_and_refused_is_told_now_and_when_it_is_back() -> 
     assert told(ledger) == {"a": ["t"]}
     ledger.back("t", ["a"])
     assert told(ledger) == {"a": ["t"]}
+
+
+@pytest.mark.parametrize("comes_back", ["before the session", "in it"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_last_socket_that_left_and_came_back_is_told_unless_all_was_kept(
+    kept: bool, comes_back: str
+) -> None:
+    ledger: Ledger[str] = Ledger()
+    ledger.lose(["t", "u"], was_ready=True)
+    ledger.left("t", "a", last=True)
+    if comes_back == "before the session":
+        ledger.came("t", "a")
+    ledger.begin(kept=kept)
+    if comes_back == "in it":
+        ledger.came("t", "a")
+    ledger.everybody([])
+    ledger.back("t", ["a"])
+    ledger.back("u", [])
+    assert told(ledger) == ({} if kept else {"a": ["t"]})
+
+
+def test_a_topic_that_its_last_socket_left_is_not_waited_for() -> None:
+    ledger: Ledger[str] = Ledger()
+    ledger.lose(["t"], was_ready=True)
+    ledger.left("t", "a", last=True)
+    ledger.begin(kept=True)
+    ledger.gap("u", ["b"], is_live=True)
+    assert told(ledger) == {"b": ["u"]}
 
 
 def test_refused_is_told_at_once_and_when_it_is_back() -> None:

@@ -63,11 +63,11 @@ class Storm:
         """Inject; returns when the last fault is over."""
         size = len(self._fleet.nodes)
         end = anyio.current_time() + seconds
-        server_s = 2.5 * self._fleet.ground.pace
-        due = anyio.current_time() + self._rng.uniform(0.5, 1.5) * server_s
+        server_s = self._fleet.ground.server_fault_s
+        due = anyio.current_time() + self._rng.uniform(0.3, 0.6) * server_s
         async with anyio.create_task_group() as tasks:
             while anyio.current_time() < end:
-                await anyio.sleep(self._rng.expovariate(size / 1.2))
+                await anyio.sleep(self._rng.expovariate(size))
                 if anyio.current_time() > due and None not in self._busy:
                     due = anyio.current_time() + self._rng.uniform(0.5, 1.5) * server_s
                     self._shake_server(tasks)
@@ -80,7 +80,8 @@ class Storm:
     def _shake_server(self, tasks: anyio.abc.TaskGroup) -> None:
         faults = self._fleet.ground.server_faults
         if faults:
-            kind = self._rng.choice(list(faults))
+            is_first = not any(fault.slot is None for fault in self.faults)
+            kind = "kill the server" if is_first else self._rng.choice(list(faults))
             seconds = self._rng.choice((0.1, 0.4, self._deadline_s * 1.5))
             tasks.start_soon(self._inject, kind, None, lambda: faults[kind](seconds))
 

@@ -48,6 +48,10 @@ class FleetNode:
         self._first = len(broker.sessions)
         self._last: int | None = None
 
+    def __str__(self) -> str:
+        link = None if self.provider.node is None else self.provider.node.link.describe()
+        return f"{self.name}: {link}, {self.provider.node}, sessions {self.sessions[-3:]}"
+
     def end(self) -> None:
         """It is over: later sessions of the broker are those of its next life."""
         self._last = len(self.broker.sessions)
@@ -190,5 +194,7 @@ class Fleet:
 
     async def until_up(self) -> None:
         """Return when each node's link is up."""
-        limit_s = self.ground.recovery_s
-        await until(lambda: all(node.is_up for node in self.up), "all nodes up", limit_s)
+        try:
+            await until(lambda: all(node.is_up for node in self.up), "all nodes up", self.ground.recovery_s)
+        except TimeoutError as exc:
+            raise TimeoutError(f"{exc}; down: {[str(node) for node in self.up if not node.is_up]}") from None

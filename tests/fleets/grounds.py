@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import anyio.to_thread
 
@@ -61,6 +63,10 @@ class Ground(ABC):
     grace_s: ClassVar[float] = 3.0
     #: How long a server may take to come back, and the fleet with it.
     recovery_s: ClassVar[float] = 20.0
+    #: How long a socket may wait for its word, once all is live.
+    patience_s: ClassVar[float] = 5.0
+    #: How often something happens to the server, about.
+    server_fault_s: ClassVar[float] = 2.5
     #: By how much publishers are slower than on the fastest.
     pace: ClassVar[float] = 1.0
 
@@ -68,7 +74,8 @@ class Ground(ABC):
 
     def __init__(self) -> None:
         self._held = [HeldPort() for _ in range(SLOTS)]
-        self._prefix = ""
+        #: Of the fleet that is there now.
+        self.prefix = ""
 
     @property
     def proxy_ports(self) -> list[int]:
@@ -81,15 +88,25 @@ class Ground(ABC):
 
     def begin(self) -> None:
         """A new fleet begins, which hears nothing of those before."""
-        self._prefix = f"fleet-{next(_fleets)}"
+        self.prefix = f"fleet-{next(_fleets)}"
 
     def proxy(self, slot: int) -> TcpProxy:
         """A new proxy of the node in this slot, which is not started yet."""
         return HeldProxy(self.target(slot), self.proxy_ports[slot])
 
-    @abstractmethod
     def make_broker(self, slot: int) -> Broker:
         """A broker for a node in this slot, which goes through the slot's proxy."""
+        return self.broker_at(self.proxy_ports[slot], self.prefix)
+
+    @staticmethod
+    @abstractmethod
+    def broker_at(port: int, prefix: str) -> Broker:
+        """A broker of a fleet's, for what listens on this port."""
+
+    @staticmethod
+    def child_environment() -> dict[str, str]:
+        """What a process needs to import what the tests do."""
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def close(self) -> None:
         for held in self._held:
@@ -124,11 +141,12 @@ class RedisGround(Ground):
         super().__init__()
         self.server = RedisServer()
 
-    def make_broker(self, slot: int) -> Broker:
+    @staticmethod
+    def broker_at(port: int, prefix: str) -> Broker:
         from wigwag_redis import RedisBroker, RedisSettings, RedisUrl
 
-        url = RedisUrl.parse(f"redis://{HOST}:{self.proxy_ports[slot]}")
-        return RedisBroker(RedisSettings(url=url, key_prefix=self._prefix, connect_timeout=1.0))
+        url = RedisUrl.parse(f"redis://{HOST}:{port}")
+        return RedisBroker(RedisSettings(url=url, key_prefix=prefix, connect_timeout=1.0))
 
     async def command(self, *words: str) -> None:
         """Ask the server, unless it is down."""
@@ -169,11 +187,12 @@ class NatsGround(Ground):
         super().__init__()
         self.server = NatsServer()
 
-    def make_broker(self, slot: int) -> Broker:
+    @staticmethod
+    def broker_at(port: int, prefix: str) -> Broker:
         from wigwag_nats import NatsBroker, NatsSettings, ServerUrl
 
-        servers = (ServerUrl(HOST, self.proxy_ports[slot]),)
-        return NatsBroker(NatsSettings(servers=servers, prefix=self._prefix, connect_timeout=1.0))
+        servers = (ServerUrl(HOST, port),)
+        return NatsBroker(NatsSettings(servers=servers, prefix=prefix, connect_timeout=1.0))
 
 
 class KafkaGround(Ground):
@@ -185,6 +204,7 @@ class KafkaGround(Ground):
     keeps = True
     grace_s = 10.0
     recovery_s = 40.0
+    server_fault_s = 7.0
     pace = 3.0
 
     def __init__(self) -> None:
@@ -212,12 +232,13 @@ class KafkaGround(Ground):
     def target(self, slot: int) -> int:
         return self._listeners[slot].number
 
-    def make_broker(self, slot: int) -> Broker:
+    @staticmethod
+    def broker_at(port: int, prefix: str) -> Broker:
         from wigwag_kafka import Address, KafkaBroker, KafkaSettings
 
-        settings: Any = KafkaSettings(
-            bootstrap_servers=(Address(f"{HOST}:{self.proxy_ports[slot]}"),),
-            topic=self._prefix,
+        settings = KafkaSettings(
+            bootstrap_servers=(Address(f"{HOST}:{port}"),),
+            topic=prefix,
             partitions=4,
             request_timeout_s=1.0,
             connect_timeout=4.0,

@@ -146,7 +146,8 @@ class _SocketJudge:
         if topic in (EVERYBODY, ONE + ear.id):
             return ear.gone is None or tick < ear.gone
         return any(
-            wish.wished < tick < (inf if wish.left is None else wish.left) for wish in ear.wishes.get(topic, ())
+            wish.wished < tick < (inf if wish.left is None else wish.left)
+            for wish in ear.wishes.get(topic, ())
         )
 
     # What is missing
@@ -201,7 +202,8 @@ class _SocketJudge:
             return True
         # Who left before the telling was owed a word that came too late, or that nobody could give.
         return wish.left is not None and any(
-            outage.ended < wish.left <= outage.told and message.began < outage.told for outage in self._outages
+            outage.ended < wish.left <= outage.told and message.began < outage.told
+            for outage in self._outages
         )
 
     # What was told

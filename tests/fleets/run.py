@@ -26,9 +26,15 @@ class Report:
 
 
 async def run(
-    ground: Ground, size: int, seed: str, seconds: float, *, watch: Watch = WatchedBroker, calm: bool = False
+    ground: Ground,
+    size: int,
+    seed: str,
+    seconds: float,
+    *,
+    watch: Watch = WatchedBroker,
+    is_calm: bool = False,
 ) -> Report:
-    """Run a fleet for so many seconds, then let it come to rest, and judge; ``calm``: without any fault."""
+    """Run a fleet for so many seconds, then let it come to rest, and judge; ``is_calm``: without any fault."""
     traffic = Traffic(seed, pace=ground.pace * (size / 2))
     fleet = Fleet(ground, size, random.Random(f"{seed}/fleet"), live=traffic.live, watch=watch)
     traffic.fleet = fleet
@@ -36,7 +42,7 @@ async def run(
     async with fleet:
         await fleet.until_up()
         storm = Storm(fleet, random.Random(f"{seed}/storm"))
-        await (anyio.sleep(seconds) if calm else storm.rage(seconds))
+        await (anyio.sleep(seconds) if is_calm else storm.rage(seconds))
         traffic.end()
         verdict = await settle(fleet, traffic, storm.faults)
         took_s = anyio.current_time() - began_s
@@ -50,7 +56,7 @@ async def settle(fleet: Fleet, traffic: Traffic | None = None, faults: Sequence[
         await until(lambda: traffic.is_quiet, "all that had begun to end", fleet.ground.recovery_s)
     topics = sorted({wish.topic for node in fleet.up for ear in node.present for wish in ear.open_wishes})
     await _until_marked(fleet, topics or TOPICS[:1])
-    deadline = anyio.current_time() + 10
+    deadline = anyio.current_time() + fleet.ground.patience_s
     verdict = judge(fleet, faults)
     while verdict.is_waiting and anyio.current_time() < deadline:
         await anyio.sleep(0.5)
@@ -97,7 +103,7 @@ def _is_marked(ear: Ear, by_topic: dict[str, set[Message]]) -> bool:
 
 def summary(fleet: Fleet, storm: Storm, verdict: Verdict, seed: str, took_s: float) -> str:
     """One line of counts."""
-    fates = {fate: 0 for fate in Fate}
+    fates = dict.fromkeys(Fate, 0)
     for message in fleet.book.by_payload.values():
         fates[message.fate] += 1
     ears = [ear for node in fleet.all_nodes for ear in node.ears.values()]

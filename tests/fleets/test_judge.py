@@ -35,6 +35,7 @@ class FakeGround(Ground):
     """A network without wires, on which nothing is lost unless the broker does wrong."""
 
     name = "fake"
+    patience_s = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,6 +44,10 @@ class FakeGround(Ground):
 
     def make_broker(self, slot: int) -> Broker:
         return FakeBroker(self._network)
+
+    @staticmethod
+    def broker_at(port: int, prefix: str) -> Broker:
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def fake() -> Generator[Ground]:
 
 
 async def test_nothing_is_wrong_where_nothing_goes_wrong(fake: Ground) -> None:
-    report = await run(fake, 2, "calm", 0.5, calm=True)
+    report = await run(fake, 2, "calm", 0.5, is_calm=True)
     assert not report.verdict.wrongs
     assert "silent losses 0" in report.line
 
@@ -73,7 +78,15 @@ async def test_one_defect_in_a_hundred_messages_is_seen(fake: Ground, defect: st
     def watch(broker: Broker, book: Book) -> WatchedBroker:
         return FaultyBroker(broker, book, defect, every=100)
 
-    report = await run(fake, 2, defect, 1.0, watch=watch, calm=True)
+    report = await run(fake, 2, defect, 1.0, watch=watch, is_calm=True)
     wrongs = report.verdict.wrongs
     assert wrongs
     assert {wrong.partition(":")[0] for wrong in wrongs} == {kind}
+
+
+async def test_an_outage_that_nobody_is_told_of_is_seen(fake: Ground) -> None:
+    def watch(broker: Broker, book: Book) -> WatchedBroker:
+        return FaultyBroker(broker, book, "keeps silent", every=100)
+
+    report = await run(fake, 2, "silence", 2.0, watch=watch, is_calm=True)
+    assert report.verdict.silent_losses

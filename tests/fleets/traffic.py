@@ -116,7 +116,10 @@ class Traffic:
             try:
                 # They begin in this order, so that the order of their numbers is that of publishing.
                 await asyncio.gather(
-                    *(self._one(node, topics[0] if topics else self._topic(rng, name), name, rng) for _ in range(count))
+                    *(
+                        self._one(node, topics[0] if topics else self._topic(rng, name), name, rng)
+                        for _ in range(count)
+                    )
                 )
             finally:
                 self._busy -= 1

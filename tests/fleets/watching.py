@@ -107,7 +107,7 @@ class FaultyBroker(WatchedBroker):
 
     def __init__(self, broker: Broker, book: Book, defect: str, every: int) -> None:
         super().__init__(broker, book)
-        self._defect = defect
+        self.defect = defect
         self._every = every
         self._count = 0
         self._late: tuple[str, bytes] | None = None
@@ -129,20 +129,20 @@ class FaultyBroker(WatchedBroker):
             return
         self._count += 1
         is_due = self._count % self._every == 0
-        if is_due and self._defect == "loses":
+        if is_due and self.defect == "loses":
             return
-        if is_due and self._defect == "swaps":
+        if is_due and self.defect == "swaps" and self._late is None:
             self._late = (topic, payload)
             return
         inbox.deliver(topic, payload)
-        if is_due and self._defect == "doubles":
+        if is_due and self.defect == "doubles":
             inbox.deliver(topic, payload)
         if self._late is not None and self._late[0] == topic:
             late, self._late = self._late, None
             inbox.deliver(*late)
-        if is_due and self._defect == "cries wolf":
+        if is_due and self.defect == "cries wolf":
             inbox.gap([topic])
-        if is_due and self._defect == "hangs up":
+        if is_due and self.defect in ("hangs up", "keeps silent"):
             self._over.set()
 
 
@@ -150,8 +150,11 @@ class _Faulty:
     def __init__(self, inbox: Inbox, broker: FaultyBroker) -> None:
         self._inbox = inbox
         self._broker = broker
-        self.ready = inbox.ready
         self.gap = inbox.gap
+
+    def ready(self, *, max_payload_bytes: int | None = None, kept: bool = False) -> None:
+        kept = kept or self._broker.defect == "keeps silent"
+        self._inbox.ready(max_payload_bytes=max_payload_bytes, kept=kept)
 
     def deliver(self, topic: str, payload: bytes, position: Position | None = None) -> None:
         self._broker.spoil(self._inbox, topic, payload)

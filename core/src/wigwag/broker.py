@@ -146,7 +146,8 @@ class Broker(ABC):
         """The lane (shard, partition) of a topic, asked at any time, in a session or not.
 
         Order holds within a lane; each lane has a batch of its own in flight and a probe of its own, so that
-        a stalled one neither holds up the others nor hides behind them.  A topic's lane may change from one
+        a stalled one neither holds up the others nor hides behind them (of a broker that keeps messages, only
+        the lanes that are listened to are probed).  A topic's lane may change from one
         session to the next, but not within one."""
         return None
 

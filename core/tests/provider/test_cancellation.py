@@ -254,3 +254,23 @@ async def test_no_call_begins_once_run_has_ended(world: World, call: str) -> Non
         node.broker.cut()
     assert len(node.broker.inboxes) == 2
     assert node.broker.violations == []
+
+
+@pytest.mark.parametrize("gate", ["connecting", "subscribing", "unsubscribing", "publishing", "checking"])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)  # on trio nobody can raise it
+async def test_a_cancellation_that_comes_from_within_a_call_ends_the_session(
+    world: World, gate: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A future of the plugin's, cancelled under it."""
+    node = await world.node(probe_interval_s=1.0)
+    stays, leaves = await node.join("stays"), await node.join("leaves")
+    getattr(node.broker, gate).fail(asyncio.CancelledError())
+    if gate == "connecting":
+        node.broker.cut()
+    await node.provider.unsubscribe(leaves.id, "leaves")
+    await node.join("comes")
+    await pass_time(10)
+    assert "a call of the broker plugin was cancelled from within" in caplog.text
+    await node.provider.publish("stays", "healed")
+    await settle()
+    assert stays.messages == ["healed"]

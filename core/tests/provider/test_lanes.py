@@ -10,6 +10,7 @@ import pytest
 
 from clocks import settle
 from provider.world import NodeUnderTest, World, begin_outage, end_outage, pass_time
+from wigwag.broker import Capabilities
 from wigwag.errors import NotAccepted
 from wigwag.testing import FakeBroker
 
@@ -29,6 +30,10 @@ def probed(node: NodeUnderTest) -> set[int]:
         for topic, _ in batch
         if topic.startswith("__node__")
     }
+
+
+class Keeping(FakeBroker):
+    capabilities = Capabilities(keeps_messages=True)
 
 
 def topic_in(lane: int) -> str:
@@ -52,6 +57,18 @@ async def test_each_lane_that_is_in_use_is_probed_and_no_other(world: World) -> 
     await pass_time(3)
     assert probed(node) == {*home, joined, published}
     assert len(node.broker.inboxes) == 1
+
+
+async def test_a_lane_of_a_log_that_is_only_published_to_is_not_probed(world: World) -> None:
+    """What it took is heard; and a probe would have this node read what nobody here listens to."""
+    node = await world.node(Keeping(world.network, lane=lane_of), probe_interval_s=1.0)
+    run = node.provider.node
+    assert run is not None
+    home = {lane_of(run.probe_channel or ""), lane_of("__broadcast__")}
+    for lane in range(LANES):
+        await node.provider.publish(topic_in(lane), "x")
+    await pass_time(3)
+    assert probed(node) == home
 
 
 @pytest.mark.parametrize("lane", range(LANES))

@@ -55,7 +55,7 @@ class Lane:
     __slots__ = ("in_flight", "key", "queue", "signal", "urgent")
 
     def __init__(self, key: Hashable = None) -> None:
-        self.key = key
+        self.key: Hashable = key
         self.queue: deque[Batch] = deque()
         self.in_flight: Batch | None = None
         self.urgent: list[tuple[str, bytes]] = []

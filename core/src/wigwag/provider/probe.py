@@ -35,7 +35,7 @@ class LaneProbe:
     __slots__ = ("channel", "echoed", "hears", "inbound", "payload", "quiet", "seen", "sent")
 
     def __init__(self, channel: str) -> None:
-        self.channel = channel
+        self.channel: str = channel
         self.hears: bool = False  # the channel is live
         self.inbound: int = 0  # messages of this lane that came, whatever they were
         self.sent: int = 0

@@ -27,6 +27,8 @@ logger: logging.Logger = logging.getLogger("wigwag.provider")
 
 #: How long nodes have to answer when they are asked for a count.
 _COUNT_TIMEOUT_S = 0.5
+#: As a tuple: a union would be made anew for each message.
+_TEXT_OR_BINARY = (str, bytes, bytearray, memoryview)
 
 
 class Provider:
@@ -176,8 +178,8 @@ class Provider:
     async def publish(self, topic: str, message: str | bytes, *, exclude: str | None = None) -> None:
         """See :class:`~wigwag.SocketEmitter`; ``exclude`` is a socket that does not get it."""
         check_topic(topic)
-        node = self._running(f"can't publish to {topic!r}")
-        if not isinstance(message, str | bytes | bytearray | memoryview):
+        node = self._node or self._running(f"can't publish to {topic!r}")
+        if not isinstance(message, _TEXT_OR_BINARY):
             raise TypeError(
                 f"publish takes a str or bytes, not {type(message).__name__}; emit takes messages, and "
                 "json.dumps makes a str of a dict"
@@ -203,7 +205,7 @@ class Provider:
     async def emit(self, message: Any, topic: str, data: Any = None, *, exclude: str | None = None) -> None:
         """See :class:`~wigwag.SocketEmitter`; ``exclude`` is a socket that does not get it."""
         check_topic(topic)
-        node = self._running(f"can't publish to {topic!r}")
+        node = self._node or self._running(f"can't publish to {topic!r}")
         frame = Frame(encode_message(message, data), is_text=True, topic=topic)
         if exclude is not None:
             node_tag_of(exclude)

@@ -29,7 +29,9 @@ class Ledger(Generic[S]):
         self._suspect: set[str] = set()  # the same, unless the new session has kept them
         self._kept: set[str] = set()  # it has, and they are not back
         self._kept_refused: set[str] = set()  # the same, and not waited for
+        self._dropped: set[str] = set()  # suspect or kept, and wanted by nobody now
         self._forgiven: set[str] = set()  # were kept, and are back
+        self._is_kept = False  # there is a session, and it has kept what was live
         self._everybody = False  # broadcasts and direct messages were lost
         self._everybody_suspect = False  # the same, unless the new session has kept them
         self._newcomers: dict[str, set[S]] = {}  # topic lost → sockets that are NOT told
@@ -46,14 +48,17 @@ class Ledger(Generic[S]):
         self._kept.clear()
         self._kept_refused.clear()
         self._forgiven -= self._suspect
+        self._is_kept = False
         if was_ready:
             self._everybody_suspect = True
 
     def begin(self, *, kept: bool) -> None:
         """A session began; ``kept``: nothing of what was live is lost."""
+        self._is_kept = kept
         if kept:
             self._kept |= self._suspect - self._lost
         else:
+            self._dropped.clear()
             self._lost |= self._suspect
             self._everybody = self._everybody or self._everybody_suspect
         self._suspect.clear()
@@ -73,6 +78,9 @@ class Ledger(Generic[S]):
 
     def came(self, topic: str, socket: S) -> None:
         """A socket now wants a topic that is not live."""
+        if topic in self._dropped:
+            self._dropped.discard(topic)
+            (self._kept if self._is_kept else self._suspect).add(topic)
         left = self._left.get(socket)
         came_back = left is not None and topic in left and topic not in self._forgiven
         if left is not None:
@@ -100,6 +108,8 @@ class Ledger(Generic[S]):
         _discard(self._newcomers, topic, socket)
         _discard(self._gave_up, topic, socket)
         if last:  # nobody wants it: it will not come back, and must not be waited for
+            if topic in self._suspect or topic in self._kept:
+                self._dropped.add(topic)
             self._lost.discard(topic)
             self._suspect.discard(topic)
             self._kept.discard(topic)
@@ -182,6 +192,7 @@ class Ledger(Generic[S]):
         """Called when all are told: who left in an outage that is over, and comes back, comes anew."""
         if not self._owed and not self._in_outage:
             self._left.clear()
+            self._dropped.clear()
             self._forgiven.clear()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Protocol
 
@@ -117,7 +118,8 @@ class Session:
 
     def _serve(self, tasks: anyio.abc.TaskGroup) -> None:
         def serve_lane(lane: Lane) -> None:
-            self._cover([lane.key])
+            if not self._broker.capabilities.keeps_messages:  # else what was taken is heard
+                self._cover([lane.key])
             tasks.start_soon(self._guard, lambda: self._outbox.serve(lane, lambda: self._over))
 
         tasks.start_soon(self._guard, self._reconcile)
@@ -135,9 +137,16 @@ class Session:
         self._scope.cancel()
 
     async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
-        """Run a task of the session: any exception ends the session, as its cause."""
+        """Run a task of the session: any exception ends the session, as its cause.
+
+        Also a cancellation that nobody here asked for: a future of the plugin's that was cancelled under it.
+        """
         try:
             await task()
+        except anyio.get_cancelled_exc_class():
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            self._end(BrokerLost("a call of the broker plugin was cancelled from within"))
         except Exception as exc:  # noqa: BLE001 - it becomes the session's end
             self._end(exc)
 

@@ -13,8 +13,8 @@ class Gate:
 
     def __init__(self) -> None:
         self._is_shut = False
-        self._error: Exception | None = None
-        self._held: deque[tuple[anyio.Event, list[Exception]]] = deque()
+        self._error: BaseException | None = None
+        self._held: deque[tuple[anyio.Event, list[BaseException]]] = deque()
 
     @property
     def held(self) -> int:
@@ -35,7 +35,7 @@ class Gate:
         for _ in range(min(count, len(self._held))):
             self._held.popleft()[0].set()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Make those that wait raise this or, if none does, the next call that comes."""
         if not self._held:
             self._error = error
@@ -51,7 +51,7 @@ class Gate:
             raise error
         await anyio.lowlevel.checkpoint()
         if self._is_shut:
-            waiting = anyio.Event(), list[Exception]()
+            waiting = anyio.Event(), list[BaseException]()
             self._held.append(waiting)
             try:
                 await waiting[0].wait()

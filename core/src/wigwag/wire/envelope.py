@@ -30,6 +30,13 @@ class Kind(enum.IntEnum):
     COMMAND = 3
 
 
+# By these names, since looking up a member of an enum costs as much as all else that is done with one.
+TEXT: Final = Kind.TEXT
+BINARY: Final = Kind.BINARY
+PROBE: Final = Kind.PROBE
+COMMAND: Final = Kind.COMMAND
+
+
 class ForeignEnvelope(ValueError):
     """Not an envelope of ours, or not one of this channel; ``cause`` is one of a few short words."""
 
@@ -86,8 +93,8 @@ def encode_envelope(
 
     As ``json`` only what OriJS's nodes understand: no direct messages, probes and commands.
     """
-    if format == "json" and to is None and kind in (Kind.TEXT, Kind.BINARY):
-        is_binary = kind is Kind.BINARY
+    if format == "json" and to is None and kind in (TEXT, BINARY):
+        is_binary = kind is BINARY
         message = b64encode(payload).decode() if is_binary else payload.decode()
         return _encode_json(OrijsEnvelope(topic, message, is_binary, exclude))
     return _encode(Envelope(VERSION, kind, topic, payload, to, exclude))
@@ -109,7 +116,7 @@ def decode_envelope(topic: str, data: bytes) -> Envelope:
         raise ForeignEnvelope("version")
     if envelope.topic != topic:
         raise ForeignEnvelope("topic")
-    if envelope.kind is Kind.TEXT:
+    if envelope.kind is TEXT:
         try:
             envelope.payload.decode()
         except UnicodeDecodeError:
@@ -125,5 +132,5 @@ def _decode_orijs(topic: str, data: bytes) -> Envelope:
         raise ForeignEnvelope("malformed") from None
     if found.topic != topic:
         raise ForeignEnvelope("topic")
-    kind = Kind.BINARY if found.is_binary else Kind.TEXT
+    kind = BINARY if found.is_binary else TEXT
     return Envelope(VERSION, kind, topic, payload, exclude=found.exclude)

@@ -28,8 +28,8 @@ from typing import Any
 
 try:
     import pytest  # noqa: F401 - the first to need it
-except ImportError as exc:
-    raise ImportError("the conformance suite needs pytest: pip install 'wigwag[testing]'") from exc
+except ImportError as _missing:
+    raise ImportError("the conformance suite needs pytest: pip install 'wigwag[testing]'") from _missing
 
 from wigwag.testing.contract.cancelling import CancellingTests
 from wigwag.testing.contract.delivery import DeliveryTests

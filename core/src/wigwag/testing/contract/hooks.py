@@ -42,7 +42,7 @@ class Hooks:
     on ``self``.  Every hook may be called many times in a test.
     """
 
-    pytestmark = pytest.mark.anyio
+    pytestmark: ClassVar[pytest.MarkDecorator] = pytest.mark.anyio
 
     #: Hooks whose tests have no meaning for this broker: they are not collected, instead of skipped.
     #: Two are no hooks: ``"filters"`` is named for a broker that reads everything and delivers what nobody asked

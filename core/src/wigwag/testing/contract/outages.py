@@ -264,8 +264,8 @@ class OneNode:
     """A provider with short times, and its broker."""
 
     def __init__(self, broker: Broker) -> None:
-        self.broker = broker
-        self.provider = Provider(broker, settings=SETTINGS)
+        self.broker: Broker = broker
+        self.provider: Provider = Provider(broker, settings=SETTINGS)
 
     @property
     def is_up(self) -> bool:

@@ -27,8 +27,8 @@ class ContractSession:
     """
 
     def __init__(self, broker: Broker, patience_s: float) -> None:
-        self.broker = broker
-        self.inbox = RecordingInbox()
+        self.broker: Broker = broker
+        self.inbox: RecordingInbox = RecordingInbox()
         self.patience_s = patience_s
         #: What ended ``run()``, None while it runs and when it was cancelled.
         self.cause: BaseException | None = None
@@ -117,7 +117,7 @@ class ContractSession:
         with scope:
             try:
                 await watched(self.broker.run(self.inbox), "run()", scope)
-                self.cause = BrokerLost("run() returned; it must raise BrokerLost when the link is lost")
+                self.cause = RuntimeError("run() returned: let it raise BrokerLost('one line that says why')")
             except (Exception, pytest.fail.Exception) as exc:  # noqa: BLE001 - looked at by whom it concerns
                 self.cause = exc
         self.finish()

@@ -22,7 +22,7 @@ class Steps(Awaitable[T]):
     """Awaits a coroutine and counts where it suspends.  ``abandon`` makes the next resumption its end."""
 
     def __init__(self, call: Coroutine[Any, Any, T], on_suspend: Callable[[int], None] | None = None) -> None:
-        self.count = 0
+        self.count: int = 0
         self.is_abandoned = False
         self._call = call
         self._on_suspend = on_suspend
