@@ -99,6 +99,10 @@ class Model:
         if topic not in client.broker.topics and not client.broker.kept:
             self.reasons[client, topic].add("loss")
 
+    def refused_at_once(self, client: Client, topic: str) -> None:
+        """The broker forbids it, as core knows; ``subscribe`` may wait for its other topics before it says so."""
+        self.reasons[client, topic].add("refused")
+
     def gave_up(self, client: Client, topic: str) -> None:
         if topic in client.wishes:
             self.reasons[client, topic].add("gave up")

@@ -178,8 +178,11 @@ class Program:
             return
         wish = {topic: self.model.taken_back[client, topic] for topic in topics}
         live = self.live(provider, topics)
+        run = provider.node
         for topic in topics:
             self.model.wish(client, topic, is_live=topic in live)
+            if run is not None and run._channels.why_refused(topic) is not None:
+                self.model.refused_at_once(client, topic)
         done = False
         with anyio.CancelScope() as scope:
             self.scopes.append(scope)
