@@ -196,7 +196,7 @@ class Model:
             elif not self.reasons[pair]:
                 self.fault(f"SPURIOUS RESYNC of {topic}")
             is_back = topic in broker.topics and topic not in broker.network.forbidden
-            again = {"refused"} if "loss" in self.reasons[pair] and not is_back else set()
+            again = {"refused"} if self.reasons[pair] & {"loss", "gap"} and not is_back else set()
             self.reasons[pair] &= again
             self.owed.pop(pair, None)
             self.promised.discard(pair)
