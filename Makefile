@@ -3,12 +3,12 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e mutants wheels pythons oldest fmt pins install browser servers brokers clean
+.PHONY: help run test check lint types unit e2e mutants wheels pythons oldest fmt pins install browser servers brokers bench-brokers clean
 
 BIN := .venv/bin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 run: ## install what the service needs into .venv, and start it on 127.0.0.1:8000
 	@tools/install run && exec $(BIN)/wigwag serve
@@ -56,6 +56,9 @@ browser: ## chromium for the end-to-end tests, where apt-get can bring it
 
 servers: install ## real brokers for the tests: Debian's where apt-get can bring them, Kafka where Java and Maven are
 	@tools/servers && PYTHONPATH=tests $(BIN)/python -m servers.kafka
+
+bench-brokers: servers ## CPU a message on each broker, beside the client libraries' own ways: 7 minutes
+	@$(BIN)/python bench/brokers/run.py
 
 brokers: servers ## Redis, NATS and Kafka to play with, each with the line that starts wigwag on it
 	@PYTHONPATH=tests exec $(BIN)/python tools/brokers.py

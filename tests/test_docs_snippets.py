@@ -105,7 +105,7 @@ def check_command(words: list[str]) -> None:
     elif name == "hypercorn":
         assert all(word in hypercorn_help() for word in arguments if word.startswith("--")), words
     elif name == "make":
-        targets = re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+        targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
         assert {word for word in arguments if "=" not in word} <= set(targets), words
     elif name == "curl":
         check_curl(arguments)

@@ -46,7 +46,8 @@ class Capabilities:
     scope: Literal["process", "machine", "fleet"] = "fleet"
     #: Messages of one publisher on one topic arrive in order: within a session, or across sessions too.
     order: Literal["session", "sessions"] = "session"
-    #: Nothing is lost while the link is down, as long as the broker keeps it (``ready(kept=True)``).
+    #: Nothing is lost while the link is down, as long as the broker keeps it (``ready(kept=True)``); what
+    #: :meth:`Broker.publish` gave it is heard by all who listen, so that core probes only lanes that are listened to.
     keeps_messages: bool = False
     #: Messages carry a :class:`Position`.
     positions: bool = False

@@ -37,7 +37,7 @@ def test_the_plugin_brings_it() -> None:
 @on_kafka
 async def test_a_topic_that_is_missing(kafka_server: KafkaServer, topic_name: str) -> None:
     found = await findings_of(kafka_server, topic_name)
-    assert levels(found) == {"version": "ok", "TLS": "ok", "topic": "ok"}
+    assert levels(found) == {"version": "ok", "encryption": "ok", "topic": "ok"}
     assert "the first node makes it, with 16 partitions" in found[-1].text
     async with KafkaAdmin(kafka_server.bootstrap) as admin:
         assert await admin.partitions(topic_name) is None  # asked, and not made
@@ -63,7 +63,7 @@ async def test_a_topic_that_does_not_suit(kafka_server: KafkaServer, topic_name:
         await admin.create_topic(topic_name, 3, **unfit)
     assert levels(await findings_of(kafka_server, topic_name, partitions=4)) == {
         "version": "ok",
-        "TLS": "ok",
+        "encryption": "ok",
         "partitions": "error",
         "replication": "warning",
         "cleanup.policy": "error",

@@ -80,7 +80,7 @@ async def test_an_encrypted_link_is_good(certificates: Certificates) -> None:
     ) as server:
         servers = (ServerUrl("127.0.0.1", server.port),)
         findings = await check(NatsSettings(servers=servers, tls_ca_file=certificates.ca))
-        assert one(findings, "TLS").text == "the link is encrypted"
+        assert one(findings, "encryption").text == "the link is encrypted"
 
 
 @pytest.mark.needs("nats-server")

@@ -99,7 +99,7 @@ async def test_a_user_of_whom_little_is_allowed() -> None:
 async def test_a_network_that_is_not_encrypted(
     monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
 ) -> None:
-    monkeypatch.setattr("wigwag_redis.check._is_loopback", lambda host: False)
+    monkeypatch.setattr("wigwag_redis.check.is_loopback", lambda host: False)
     finding = await the("encryption", redis_server.url)
     assert finding.level == "warning"
     assert "a URL that begins with rediss" in finding.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -174,7 +175,8 @@ async def test_word_that_a_slot_has_moved_is_heard_during_a_call(cluster: RedisC
         while not receiver._calls:
             await anyio.lowlevel.checkpoint()
         receiver.data_received(b"*3\r\n$12\r\nsunsubscribe\r\n$4\r\nws:b\r\n:0\r\n")
-        assert "ended it (ssubscribe ws:a)" in str(await session.end())
+        # Whichever is heard first: the call's own, which is answered by a word of another, or what is left over.
+        assert re.search(r"its slot has moved|ended it \(ssubscribe ws:a\)", str(await session.end()))
 
 
 async def _subscribe(session: ContractSession) -> None:

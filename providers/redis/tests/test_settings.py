@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from servers.certificates import Certificates
 from wigwag.errors import SettingsError
 from wigwag.factory import create_provider
 from wigwag.plugins import load
-from wigwag.settings import Secret, load_settings, variables
+from wigwag.settings import Secret, load_settings
 from wigwag_redis import RedisBroker, RedisClusterBroker, RedisSettings, RedisUrl
 from wigwag_redis.check import make_broker
 from wigwag_redis.url import Address
@@ -183,23 +181,6 @@ def test_each_broker_refuses_the_others_url() -> None:
         ({"USERNAME": "bob"}, "WIGWAG_REDIS_USERNAME: it needs a password"),
         ({"SENTINEL_USERNAME": "bob"}, "WIGWAG_REDIS_SENTINEL_USERNAME: it needs a password"),
         ({"TLS_CA_FILE": "/ca.pem"}, "WIGWAG_REDIS_TLS_CA_FILE: the URL does not ask for TLS"),
-        ({"URL": "rediss://a", "TLS_KEY_FILE": "/key.pem"}, "WIGWAG_REDIS_TLS_KEY_FILE: it needs the cert"),
-        (
-            {"URL": "rediss://a", "TLS_CA_FILE": "/nowhere/ca.pem"},
-            "WIGWAG_REDIS_TLS_CA_FILE: /nowhere/ca.pem can't be read (No such file",
-        ),
-        (
-            {"URL": "rediss://a", "TLS_CERT_FILE": "/nowhere/c.pem"},
-            "WIGWAG_REDIS_TLS_CERT_FILE: /nowhere/c.pem can't be read (No such file",
-        ),
-        (
-            {"URL": "rediss://a", "TLS_CA_FILE": str(README)},
-            f"WIGWAG_REDIS_TLS_CA_FILE: {README} holds no certificate in PEM",
-        ),
-        (
-            {"URL": "rediss://a", "TLS_CERT_FILE": str(README)},
-            f"WIGWAG_REDIS_TLS_CERT_FILE: {README} is no certificate with its key, in PEM",
-        ),
     ],
 )
 def test_settings_that_do_not_fit_together(environ: dict[str, str], line: str) -> None:
@@ -210,23 +191,11 @@ def test_settings_that_do_not_fit_together(environ: dict[str, str], line: str) -
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.needs("openssl")
-def test_a_certificate_without_its_key(certificates: Certificates) -> None:
-    files = {"TLS_CERT_FILE": str(certificates.client_cert), "TLS_KEY_FILE": str(certificates.server_key)}
+def test_a_file_that_tls_needs_and_that_is_not_there() -> None:
     with pytest.raises(
-        SettingsError, match=r"^WIGWAG_REDIS_TLS_CERT_FILE: .* is no certificate with its key"
+        SettingsError, match="^WIGWAG_REDIS_TLS_CA_FILE can't be used: there is no file /nowhere"
     ):
-        make_broker(read(URL="rediss://a", **files))
-
-
-@pytest.mark.needs("openssl")
-def test_a_key_with_a_passphrase(certificates: Certificates, tmp_path: Path) -> None:
-    key = tmp_path / "key.pem"
-    command = ["openssl", "pkey", "-in", str(certificates.client_key), "-aes256", "-out", str(key)]
-    subprocess.run([*command, "-passout", "pass:word"], check=True, capture_output=True)
-    files = {"TLS_CERT_FILE": str(certificates.client_cert), "TLS_KEY_FILE": str(key)}
-    with pytest.raises(SettingsError, match="in PEM and without a passphrase"):
-        make_broker(read(URL="rediss://a", **files))
+        make_broker(read(URL="rediss://a", TLS_CA_FILE="/nowhere/ca.pem"))
 
 
 def test_a_password_that_is_set_counts_before_the_urls() -> None:
@@ -235,12 +204,6 @@ def test_a_password_that_is_set_counts_before_the_urls() -> None:
     assert make_broker(read(URL="redis://amy:one@a"))._dialer.login == ("AUTH", "amy", "one")
     assert make_broker(read(PASSWORD="two"))._dialer.login == ("AUTH", "default", "two")
     assert make_broker(read())._dialer.login == ()
-
-
-def test_every_setting_stands_in_the_readme_with_its_default() -> None:
-    text = README.read_text()
-    for variable in variables(RedisSettings, "WIGWAG_REDIS_"):
-        assert f"| `{variable.name}` | `{variable.default}` | {variable.help} |" in text, variable.name
 
 
 def test_a_secret_is_a_secret() -> None:

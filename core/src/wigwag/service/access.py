@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -11,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wigwag.settings import Secret
+from wigwag.settings.tls import is_loopback
 
 
 class RequireAccess:
@@ -104,14 +104,4 @@ def _is_named_local(connection: HTTPConnection) -> bool:
     host = connection.headers.get("host", "")
     name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
     name = name.removesuffix(".").lower()
-    return name == "localhost" or name.endswith(".localhost") or is_loopback(name.strip("[]"))
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an IP address is this machine's own; False for what is no address."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)  # ::ffff:127.0.0.1, on a socket for both families
-    return (mapped or ip).is_loopback
+    return name.endswith(".localhost") or is_loopback(name)

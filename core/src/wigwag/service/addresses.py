@@ -6,8 +6,8 @@ import socket
 from typing import Any
 
 from wigwag.errors import SettingsError, WigwagError
-from wigwag.service.access import is_loopback
 from wigwag.settings import Listen, ServiceSettings
+from wigwag.settings.tls import is_loopback
 
 _BACKLOG = 2048
 #: A peer that takes nothing of what it was sent for so long is dropped by the kernel: closed as too slow, it

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 
 import anyio
 
 from wigwag.broker import BrokerLost, Finding
+from wigwag.settings.tls import is_loopback
 from wigwag_kafka.clients import abort
 from wigwag_kafka.cluster import DEFAULT_PARTITIONS, Cluster, Topic
 from wigwag_kafka.quiet import LogFilter
-from wigwag_kafka.settings import Address, KafkaSettings, connection_options
+from wigwag_kafka.settings import KafkaSettings, connection_options
 from wigwag_kafka.words import OLDEST
 
 #: Less, and an ordinary restart of a node is an outage that loses messages.
@@ -69,24 +69,16 @@ def _of_servers(cluster: list[str], settings: KafkaSettings) -> Iterator[Finding
 def judge_encryption(settings: KafkaSettings) -> Finding:
     """Whether somebody on the way can read."""
     if settings.has_tls:
-        return Finding("ok", "TLS", "connections are encrypted, and certificates verified")
-    if all(map(_is_loopback, settings.bootstrap_servers)):
-        return Finding("ok", "TLS", "none, on this machine only")
+        return Finding("ok", "encryption", "connections are encrypted, and certificates verified")
+    if all(is_loopback(server.rpartition(":")[0]) for server in settings.bootstrap_servers):
+        return Finding("ok", "encryption", "none, on this machine only")
     what = "messages and the login" if settings.has_login else "messages"
     with_tls = "SASL_SSL" if settings.has_login else "SSL"
     return Finding(
         "warning",
-        "TLS",
+        "encryption",
         f"none: {what} can be read on the way; set WIGWAG_KAFKA_SECURITY_PROTOCOL={with_tls}",
     )
-
-
-def _is_loopback(server: Address) -> bool:
-    host = server.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def _of_missing(cluster: Cluster, settings: KafkaSettings) -> Finding:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 from wigwag.errors import SettingsError
 from wigwag.settings import Secret, setting
+from wigwag.settings.tls import tls_context, tls_files_set
 
 _is_topic_name = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}", re.ASCII).fullmatch
 _address = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})", re.ASCII).fullmatch
@@ -135,40 +136,14 @@ def _login(settings: KafkaSettings) -> dict[str, Any]:
 
 def _tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     if not settings.has_tls:
-        for field in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
-            if getattr(settings, field) is not None:
-                _refuse(field, f"is set, and {_protocol(settings)} has no TLS: take SSL or SASL_SSL")
+        for field in tls_files_set(settings):
+            _refuse(field, f"is set, and {_protocol(settings)} has no TLS: take SSL or SASL_SSL")
         return None
-    try:
-        context = ssl.create_default_context(cafile=settings.tls_ca_file)
-    except OSError as exc:
-        _refuse("tls_ca_file", f"can't be used: {_reason(exc)}", exc)
-    if settings.tls_cert_file is None:
-        if settings.tls_key_file is not None:
-            _refuse("tls_cert_file", f"is not set, and {_variable('tls_key_file')} is: they go together")
-        return context
-    for field in ("tls_cert_file", "tls_key_file"):  # load_cert_chain does not say which
-        path = getattr(settings, field)
-        if path is not None and not path.is_file():
-            _refuse(field, f"can't be used: there is no file {path}")
-    try:
-        # The password function keeps OpenSSL from asking for one at the terminal.
-        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password=lambda: "")
-    except OSError as exc:
-        _refuse("tls_cert_file", f"can't be used: {_reason(exc)}", exc)
-    return context
+    return tls_context(settings, "WIGWAG_KAFKA_")
 
 
 def _protocol(settings: KafkaSettings) -> str:
     return f"{_variable('security_protocol')}={settings.security_protocol}"
-
-
-def _reason(exc: OSError) -> str:
-    if isinstance(exc, FileNotFoundError):
-        return f"there is no file {exc.filename}" if exc.filename else "there is no such file"
-    if isinstance(exc, ssl.SSLError):
-        return f"it is no PEM file of that kind, or does not fit its key ({exc.reason or 'unreadable'})"
-    return f"{exc.strerror or exc} ({exc.filename})" if exc.filename else f"{exc.strerror or exc}"
 
 
 def _variable(field: str) -> str:

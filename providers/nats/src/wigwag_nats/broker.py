@@ -56,6 +56,7 @@ class NatsBroker(Broker):
         self._numbers = itertools.count(1)
         self._waiters: dict[bytes, asyncio.Future[None]] = {}
         self._sids: dict[str, int] = {}  # the server's names of our subscriptions, by topic
+        self._live: dict[bytes, str] = {}  # topics by subject
         self._joining: dict[str, str] = {}  # topics by subject, while they are being subscribed
         self._unjoined: dict[str, str] = {}  # topics of them that were refused, and why
         self._unsent: dict[str, str] = {}  # subjects that may not be published to, and why
@@ -72,8 +73,13 @@ class NatsBroker(Broker):
         topics, sync, skip = self._topics, self._sync.encode(), len(self._topics)
         deliver = inbox.deliver
 
+        live = self._live.get
+
         def on_message(subject: bytes, payload: bytes) -> None:
-            if subject.startswith(topics):
+            topic = live(subject)
+            if topic is not None:
+                deliver(topic, payload)
+            elif subject.startswith(topics):
                 deliver(subject[skip:].decode("utf-8", "replace").replace("/", "."), payload)
             elif subject == sync and payload == _FIRST:
                 inbox.ready(max_payload_bytes=link.info.get("max_payload"))
@@ -122,6 +128,7 @@ class NatsBroker(Broker):
         self._joining, self._unjoined, self._is_full = new, {}, False
         for topic in new.values():
             self._sids[topic] = next(self._numbers)
+            self._live[self._subject(topic)] = topic
         try:
             await self._do([b"SUB %b %d\r\n" % (self._subject(t), self._sids[t]) for t in new.values()])
         finally:
@@ -133,6 +140,7 @@ class NatsBroker(Broker):
         if self._unjoined:
             for topic in self._unjoined:
                 del self._sids[topic]
+                del self._live[self._subject(topic)]
             raise Refused(self._unjoined)
 
     @property
@@ -143,6 +151,8 @@ class NatsBroker(Broker):
         return _CLUSTER_SETTLE_S if is_cluster else 0.0
 
     async def unsubscribe(self, topics: Sequence[str]) -> None:
+        for topic in topics:
+            self._live.pop(self._subject(topic), None)
         sids = [self._sids.pop(topic) for topic in topics if topic in self._sids]
         await self._do([b"UNSUB %d\r\n" % sid for sid in sids])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import anyio
 
 from wigwag.broker import BrokerLost, Finding, Inbox, Position, Refused
+from wigwag.settings.tls import is_loopback
 from wigwag_nats.broker import NatsBroker
 from wigwag_nats.link import OLDEST_SERVER, Link, version_of
 from wigwag_nats.settings import NatsSettings, ServerUrl
@@ -106,21 +106,14 @@ def _of_payload(max_payload: int | None) -> Finding:
 
 def _of_encryption(link: Link) -> Finding:
     if link.is_encrypted:
-        return Finding("ok", "TLS", "the link is encrypted")
-    if _is_loopback(link.server):
-        return Finding("ok", "TLS", "none, on this machine only")
+        return Finding("ok", "encryption", "the link is encrypted")
+    if is_loopback(link.server.host):
+        return Finding("ok", "encryption", "none, on this machine only")
     return Finding(
         "warning",
-        "TLS",
+        "encryption",
         "none: messages and the login can be read on the way; use tls:// in WIGWAG_NATS_SERVERS",
     )
-
-
-def _is_loopback(server: ServerUrl) -> bool:
-    try:
-        return ipaddress.ip_address(server.host.partition("%")[0]).is_loopback
-    except ValueError:
-        return server.host == "localhost"
 
 
 def _of_servers(cluster: list[str], servers: tuple[ServerUrl, ...]) -> Iterator[Finding]:

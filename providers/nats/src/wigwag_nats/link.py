@@ -20,8 +20,9 @@ from nats.aio.client import Client, RawCredentials
 
 from wigwag.broker import BrokerLost
 from wigwag.errors import SettingsError
+from wigwag.settings.tls import tls_context
 from wigwag_nats.keys import read_credentials, read_seed
-from wigwag_nats.settings import NatsSettings, ServerUrl, tls_context
+from wigwag_nats.settings import PREFIX, NatsSettings, ServerUrl
 
 #: Before it, servers know no message headers, and are no longer maintained.
 OLDEST_SERVER = (2, 2)
@@ -94,7 +95,7 @@ async def _connect_to(server: ServerUrl, settings: NatsSettings) -> Link:
                 error_cb=_raise,  # else the server is tried a second time, and its reason lost
                 allow_reconnect=False,
                 connect_timeout=settings.connect_timeout,  # type: ignore[arg-type]  # any number will do
-                tls=tls_context(settings) if demands_tls else None,
+                tls=tls_context(settings, PREFIX) if demands_tls else None,
                 **_login(server, settings),
             )
         link = _take_over(client, server)

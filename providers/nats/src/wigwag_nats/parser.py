@@ -5,6 +5,7 @@ https://docs.nats.io/reference/reference-protocols/nats-protocol
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +13,8 @@ from typing import Final
 MAX_LINE_BYTES: Final = 64 * 1024
 #: The largest message, headers included: what a server's ``max_payload`` can be set to at most.
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+#: The line of a message as servers write it: subject, subscription, size; with it all is known in one step.
+_find_message = re.compile(rb"MSG ([^ \t\r]+) [^ \t\r]+ ([0-9]{1,8})\r\n").match
 
 
 class ProtocolError(Exception):
@@ -53,6 +56,14 @@ class Parser:
         on_message = self._on_message
         at, length = 0, len(data)
         while at < length:
+            found = _find_message(data, at)
+            if found is not None:
+                start = found.end()
+                after = start + int(found[2])
+                if after + 2 <= length and data.startswith(b"\r\n", after):
+                    on_message(found[1], data[start:after])
+                    at = after + 2
+                    continue
             end = data.find(b"\r\n", at)
             if end < 0:
                 if length - at > MAX_LINE_BYTES:

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import re
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import ClassVar, Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from wigwag.errors import SettingsError
 from wigwag.settings import Secret, setting
+from wigwag.settings.tls import tls_context, tls_files_set
 from wigwag_nats.keys import read_credentials, read_seed
 
 # A character of a subject that needs no care anywhere: no wildcard, no quote, and no "$" of the server's own.
+#: What the settings' variables begin with.
+PREFIX: Final = "WIGWAG_NATS_"
 _is_prefix = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII).fullmatch
 _is_host = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?", re.ASCII).fullmatch
 
@@ -108,7 +110,7 @@ class NatsSettings:
     @property
     def demands_tls(self) -> bool:
         """Whether TLS is demanded of every server, whatever its URL says."""
-        return any((self.tls_ca_file, self.tls_cert_file, self.tls_key_file))
+        return bool(tls_files_set(self))
 
 
 def check_settings(settings: NatsSettings) -> None:
@@ -126,7 +128,7 @@ def check_settings(settings: NatsSettings) -> None:
         )
     _check_login(settings)
     if settings.demands_tls:
-        tls_context(settings)
+        tls_context(settings, PREFIX)
 
 
 def _check_login(settings: NatsSettings) -> None:
@@ -151,43 +153,16 @@ def _check_login(settings: NatsSettings) -> None:
         _refuse(ways[0], f"can't be used: {_reason(exc)}", exc)
 
 
-def tls_context(settings: NatsSettings) -> ssl.SSLContext:
-    """What connections are made with where TLS is demanded: certificates and host names are verified.
-
-    Raises:
-        SettingsError: a file is missing or can't be used.
-    """
-    if settings.tls_key_file is not None and settings.tls_cert_file is None:
-        _refuse("tls_cert_file", f"is not set, and {_variable('tls_key_file')} is: they go together")
-    for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):  # ssl does not say which is missing
-        path = getattr(settings, name)
-        if path is not None and not path.is_file():
-            _refuse(name, f"can't be used: there is no file {path}")
-    try:
-        context = ssl.create_default_context(cafile=settings.tls_ca_file)
-    except OSError as exc:
-        _refuse("tls_ca_file", f"can't be used: {_reason(exc)}", exc)
-    if settings.tls_cert_file is not None:
-        try:
-            # The password function keeps OpenSSL from asking for one at the terminal.
-            context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password=lambda: "")
-        except OSError as exc:
-            _refuse("tls_cert_file", f"can't be used: {_reason(exc)}", exc)
-    return context
-
-
 def _reason(exc: Exception) -> str:
     if isinstance(exc, FileNotFoundError):
         return f"there is no file {exc.filename}"
-    if isinstance(exc, ssl.SSLError):
-        return f"it is no PEM file of that kind, or does not fit its key ({exc.reason or 'unreadable'})"
     if isinstance(exc, OSError):
         return f"{exc.strerror or exc} ({exc.filename})" if exc.filename else f"{exc.strerror or exc}"
     return str(exc)
 
 
 def _variable(field: str) -> str:
-    return f"WIGWAG_NATS_{field.upper()}"
+    return f"{PREFIX}{field.upper()}"
 
 
 def _refuse(field: str, text: str, cause: Exception | None = None) -> NoReturn:

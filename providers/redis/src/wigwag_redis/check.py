@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 
 from wigwag.broker import BrokerLost, Finding, Inbox, Position, Refused
+from wigwag.settings.tls import is_loopback
 from wigwag_redis.broker import RedisBroker
 from wigwag_redis.cluster import RedisClusterBroker
 from wigwag_redis.limits import Limits, see_limits
@@ -97,7 +97,7 @@ class _Inbox(Inbox):
 
 
 def _look_at_url(url: RedisUrl) -> Iterator[Finding]:
-    if url.tls or not url.addresses[0].port or all(_is_loopback(host) for host, _ in url.addresses):
+    if url.tls or not url.addresses[0].port or all(is_loopback(host) for host, _ in url.addresses):
         yield Finding("ok", "encryption", "TLS" if url.tls else "none, and none is needed on this machine")
     else:
         text = "off: passwords and messages cross the network in the clear; use a URL that begins with rediss"
@@ -108,13 +108,6 @@ def _look_at_url(url: RedisUrl) -> Iterator[Finding]:
     if url.kind == "cluster" and len(url.addresses) < 2:
         text = "the URL names one node: when it is down nobody finds the others; name several"
         yield Finding("warning", "cluster nodes", text)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _look_at_server(link: Link, hello: Hello, url: RedisUrl) -> Iterator[Finding]:

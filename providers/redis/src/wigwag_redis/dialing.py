@@ -6,7 +6,6 @@ import socket
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +15,7 @@ from redis.backoff import NoBackoff
 
 from wigwag.broker import BrokerLost
 from wigwag.errors import SettingsError
+from wigwag.settings.tls import tls_context, tls_files_set
 from wigwag_redis.settings import RedisSettings
 from wigwag_redis.url import Address
 
@@ -127,35 +127,11 @@ def _tls_advice(reason: str) -> str:
 
 
 def _tls_context(settings: RedisSettings) -> ssl.SSLContext | None:
-    files = {name: getattr(settings, f"tls_{name}_file") for name in ("ca", "cert", "key")}
-    given = [name for name, path in files.items() if path is not None]
-    if given and not settings.url.tls:
-        raise _unusable(f"tls_{given[0]}_file", "the URL does not ask for TLS: it must begin with rediss")
-    if files["key"] is not None and files["cert"] is None:
-        raise _unusable("tls_key_file", "it needs the certificate too: WIGWAG_REDIS_TLS_CERT_FILE")
-    if not settings.url.tls:
-        return None
-    for name in given:
-        _check_readable(f"tls_{name}_file", files[name])
-    try:
-        context = ssl.create_default_context(cafile=files["ca"])
-    except ssl.SSLError as exc:
-        raise _unusable("tls_ca_file", f"{files['ca']} holds no certificate in PEM ({exc.reason})") from exc
-    if files["cert"] is not None:
-        try:  # a passphrase would be asked for at the terminal
-            context.load_cert_chain(files["cert"], files["key"], password=lambda: "")
-        except (OSError, ValueError) as exc:
-            text = "is no certificate with its key, in PEM and without a passphrase"
-            raise _unusable("tls_cert_file", f"{files['cert']} {text} ({exc})") from exc
-    return context
-
-
-def _check_readable(name: str, path: Path) -> None:
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as exc:
-        raise _unusable(name, f"{path} can't be read ({exc.strerror})") from exc
+    if settings.url.tls:
+        return tls_context(settings, "WIGWAG_REDIS_")
+    for field in tls_files_set(settings):
+        raise _unusable(field, "the URL does not ask for TLS: it must begin with rediss")
+    return None
 
 
 def _unusable(field: str, why: str) -> SettingsError:
