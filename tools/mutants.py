@@ -12,6 +12,7 @@ became of the code, and plant the defect anew. Prints which test caught which; e
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,7 @@ PRELOADED = (anyio, hypothesis, msgspec, pydantic, trio, websockets)
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "core" / "tests"
 MODEL = "provider/test_state_machine.py"
+CPU_LIMIT_S = 120
 OPTIONS = (
     *("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "--timeout=30", "--rootdir", str(ROOT)),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of what was imported here
@@ -125,6 +127,8 @@ def in_fork(mutant: Mutant, tests: Sequence[str]) -> tuple[int, int]:
         return process, reading
     answer = ""
     try:
+        # A defect may make a clock that jumps run for ever, where no timeout of pytest's is heard.
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         answer = try_one(mutant, tests)
@@ -146,7 +150,9 @@ def try_all(mutants: Sequence[Mutant], only_model: bool) -> Iterator[tuple[Mutan
         mutant, process, reading = begun.pop(0)
         with os.fdopen(reading) as pipe:
             answer = pipe.read()
-        os.waitpid(process, 0)
+        _, status = os.waitpid(process, 0)
+        if os.WIFSIGNALED(status):
+            answer = f"(it ran for more than {CPU_LIMIT_S} s)"
         if answer.startswith("!"):
             raise SystemExit(answer[1:])
         yield mutant, answer

@@ -158,6 +158,7 @@ async def test_messages_that_wait_keep_their_order_when_their_lanes_change(
 
         for number in range(3):
             await publish(number)
+            await pass_time(0.6)  # so that each is in a batch of its own
         node.broker.lane_of = after  # with the new session
         await end_outage(node)
         await publish(3)

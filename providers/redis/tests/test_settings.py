@@ -193,7 +193,7 @@ def test_settings_that_do_not_fit_together(environ: dict[str, str], line: str) -
 
 def test_a_file_that_tls_needs_and_that_is_not_there() -> None:
     with pytest.raises(
-        SettingsError, match="^WIGWAG_REDIS_TLS_CA_FILE can't be used: there is no file /nowhere"
+        SettingsError, match=r"^WIGWAG_REDIS_TLS_CA_FILE can't be used: there is no file /nowhere"
     ):
         make_broker(read(URL="rediss://a", TLS_CA_FILE="/nowhere/ca.pem"))
 

@@ -1,7 +1,7 @@
 """For machines without Java: librdkafka's mock of Kafka. It is a mock; what counts is shown with KafkaServer.
 
 It speaks the protocol on a real port, topics' ids included, and no more: no topic is created or deleted on
-request (each that is named exists, with four partitions), nothing outlasts it, nothing is refused, and it can't
+request (those that it is told of exist, with four partitions), nothing outlasts it, nothing is refused, and it can't
 be paused or killed, since it runs inside this process. It needs the package confluent-kafka.
 """
 
@@ -15,7 +15,8 @@ from typing import Any, Self
 class KafkaMock:
     """A mock of one broker, for ``with``; it lasts until the block ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, *topics: str) -> None:
+        self._topics = topics
         self._client: Any = None
         self.bootstrap = ""
 
@@ -37,6 +38,8 @@ class KafkaMock:
         )
         [broker] = self._client.list_topics(timeout=10).brokers.values()
         self.bootstrap = f"{broker.host}:{broker.port}"
+        for topic in self._topics:  # to ask for one makes it
+            self._client.list_topics(topic, timeout=10)
         return self
 
     def __exit__(

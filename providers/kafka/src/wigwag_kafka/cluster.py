@@ -11,7 +11,7 @@ from typing import Any, Final
 import anyio
 from aiokafka import AIOKafkaClient
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaError, NodeNotReadyError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyError, for_code
 from aiokafka.protocol.admin import (
     CreateTopicsRequest,
     DescribeConfigsRequest,
@@ -188,9 +188,14 @@ class Cluster:
         return found
 
     async def config(self, node: int | None = None) -> dict[str, str]:
-        """The settings of the topic, or of a broker; empty where this login may not see them."""
+        """The settings of the topic, or of a broker; empty where this login, or nobody, may see them."""
         resource = (_TOPIC, self._settings.topic, None) if node is None else (_BROKER, str(node), None)
-        response = await self.ask(DescribeConfigsRequest([resource]), node)
+        try:
+            response = await self.ask(DescribeConfigsRequest([resource]), node)
+        except NoAnswer as exc:
+            if isinstance(exc.__cause__, IncompatibleBrokerVersion):
+                return {}  # what speaks Kafka's protocol need not have this part of it
+            raise
         code, _, _, _, entries = response.resources[0]
         return {} if code else {name: value for name, value, *_ in entries}
 
