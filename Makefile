@@ -14,7 +14,8 @@ run: ## install what the service needs into .venv, and start it on 127.0.0.1:800
 	@tools/install run && exec $(BIN)/wigwag serve
 
 test: install browser servers lint types pythons oldest mutants ## everything, from nothing
-	@$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
+	@$(BIN)/pytest core/tests providers -q -n auto --cov --cov-report=
+	@$(BIN)/pytest tests examples --cov --cov-append --cov-report=term --cov-fail-under=95
 
 check: lint types unit ## lint, types and unit tests: before each commit
 

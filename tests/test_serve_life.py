@@ -104,9 +104,9 @@ def test_an_application_that_starts_no_provider_is_warned_about(tmp_path: Path) 
     ("lifespan", "code", "last"),
     [
         (
-            "from wigwag import create_provider; create_provider('redis')",
+            "from wigwag import create_provider; create_provider('pulsar')",
             2,
-            r"wigwag: WIGWAG_PROVIDER='redis': no such provider",
+            r"wigwag: WIGWAG_PROVIDER='pulsar': no such provider",
         ),
         ("raise RuntimeError('no database')", 1, r"wigwag: the application failed as it started"),
     ],
