@@ -29,12 +29,30 @@ def kafka() -> ServerProcess:
         raise FileNotFoundError("it needs Java 17 or newer, and Maven, which fetches it")
     if not FOLDER.exists():
         print("kafka: Maven fetches it, once", flush=True)
-    return KafkaServer()
+    return Kafka()
+
+
+class Redis(RedisServer):
+    """On the port that everybody knows, so that it is there again when it is started again."""
+
+    preferred_port = 6379
+
+
+class Nats(NatsServer):
+    """As above."""
+
+    preferred_port = 4222
+
+
+class Kafka(KafkaServer):
+    """As above."""
+
+    preferred_port = 9092
 
 
 BROKERS: dict[str, tuple[str, Callable[[], ServerProcess]]] = {
-    "redis": ("WIGWAG_REDIS_URL", RedisServer),
-    "nats": ("WIGWAG_NATS_SERVERS", functools.partial(NatsServer, "jetstream {}")),
+    "redis": ("WIGWAG_REDIS_URL", Redis),
+    "nats": ("WIGWAG_NATS_SERVERS", functools.partial(Nats, "jetstream {}")),
     "kafka": ("WIGWAG_KAFKA_BOOTSTRAP_SERVERS", kafka),
 }
 

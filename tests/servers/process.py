@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, ClassVar, Self
 
 HOST = "127.0.0.1"
 LIMIT_S = 30.0
@@ -41,10 +41,13 @@ class HeldPort:
     The socket is bound and never listens: with SO_REUSEADDR on both, as servers have it, that lets one in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, preferred: int = 0) -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((HOST, 0))
+        try:
+            self._socket.bind((HOST, preferred))
+        except OSError:  # somebody has it
+            self._socket.bind((HOST, 0))
         self.number: int = self._socket.getsockname()[1]
 
     def close(self) -> None:
@@ -90,8 +93,11 @@ class ServerProcess(ABC):
     ``start`` returns when the server answers, and raises NotStarted where it does not.
     """
 
+    #: Taken if it is free; 0 for any.
+    preferred_port: ClassVar[int] = 0
+
     def __init__(self) -> None:
-        self._port = HeldPort()
+        self._port = HeldPort(self.preferred_port)
         self.port = self._port.number
         self.directory = Path(tempfile.mkdtemp(prefix="wigwag-"))
         self.process: subprocess.Popen[bytes] | None = None

@@ -33,7 +33,7 @@ from wigwag.provider.outbox import Outbox
 from wigwag.provider.resync import Ledger
 from wigwag.provider.session import Session
 from wigwag.provider.settings import ProviderSettings
-from wigwag.provider.signal import Signal
+from wigwag.provider.signal import Signal, now
 from wigwag.provider.waits import Wait, Waits
 from wigwag.wire.envelope import (
     BINARY,
@@ -186,7 +186,7 @@ class Node:
         self._waits.fail(topic, socket, why)
         self._ledger.left(topic, socket, last=last)
         if last:
-            self._channels.unwant(topic, anyio.current_time())
+            self._channels.unwant(topic, now())
 
     def _is_wanted(self, topic: str) -> bool:
         return topic in self._interest or topic in self._own

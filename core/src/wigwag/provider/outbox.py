@@ -15,7 +15,7 @@ import anyio
 
 from wigwag.broker import Broker, Refused
 from wigwag.errors import NotAccepted, PublishError, Uncertain
-from wigwag.provider.signal import Latch, Signal
+from wigwag.provider.signal import Latch, Signal, now
 
 #: A batch is closed at this many messages or bytes, so that none holds a lane for long.
 BATCH_MESSAGES = 512
@@ -132,7 +132,7 @@ class Outbox:
 
     def _open_batch(self, topic: str) -> Batch:
         lane = self._lane(topic)
-        batch = Batch(anyio.current_time())
+        batch = Batch(now())
         lane.queue.append(batch)
         lane.signal.set()
         self._filled.set()

@@ -8,6 +8,14 @@ from collections.abc import Awaitable
 import anyio
 
 
+def now() -> float:
+    """anyio's clock, in seconds; also where no task runs: in a callback of a plugin's transport, which delivers."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:  # trio
+        return anyio.current_time()
+
+
 class Signal:
     """Raised from anywhere in the loop's thread; :meth:`wait` returns, and lowers it."""
 

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wigwag.frames import Frame, fit_reason
 from wigwag.provider.counters import Counters
-from wigwag.provider.signal import Signal
+from wigwag.provider.signal import Signal, now
 from wigwag.sockets.connection import Connection
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.session import Session
@@ -69,7 +69,7 @@ class AsgiConnection(Connection):
         self._wake.set()
 
     def _finish(self) -> None:
-        self._sending.deadline = anyio.current_time() + self._limits.close_timeout_s
+        self._sending.deadline = now() + self._limits.close_timeout_s
         self._wake.set()
 
     def _abort(self, code: int, reason: str) -> None:
