@@ -34,6 +34,13 @@ def encode_close(code: int, reason: str = "") -> bytes:
     return encode_frame(_CLOSE, code.to_bytes(2, "big") + text)
 
 
+def check_close_code(code: int) -> None:
+    """Raises ValueError unless an endpoint may send the code (RFC 6455, section 7.4)."""
+    is_standard = type(code) is int and 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
+    if not (is_standard or (type(code) is int and 3000 <= code <= 4999)):
+        raise ValueError(f"{code!r} is no close code to send: use 1000, 1008, 1012, 1013, or 3000 to 4999")
+
+
 def fit_reason(reason: str) -> str:
     """The reason of a close, cut between characters to what a close frame has room for."""
     data = reason.encode("utf-8", "replace")

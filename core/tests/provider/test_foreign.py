@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import msgspec
 import pytest
 
@@ -56,6 +57,11 @@ COMMANDS = {
     "unknown": b'{"type":"explode"}',
     "no code": b'{"type":"close","reason":"","user":"ann"}',
     "a code that fits no frame": b'{"type":"close","code":70000,"reason":"","user":"ann"}',
+    "a code that no endpoint may send": b'{"type":"close","code":1006,"reason":"","user":"ann"}',
+    "a code of nobody's": b'{"type":"close","code":2500,"reason":"","user":"ann"}',
+    "a reason that fits no frame": b'{"type":"close","code":1000,"reason":"'
+    + b"x" * 200
+    + b'","user":"ann"}',
     "a negative code": b'{"type":"close","code":-1,"reason":"","user":"ann"}',
     "no node": b'{"type":"count","topic":"room","ask":1}',
     "a node that is a channel": b'{"type":"count","topic":"room","ask":1,"node":"x\\r\\nPUB y"}',
@@ -136,3 +142,52 @@ async def test_core_survives_what_it_did_not_foresee(
     node.broker.inboxes[-1].deliver("room", b"x")
     assert "could not be handled" in caplog.text
     assert node.broker.is_up
+
+
+async def test_a_flood_of_questions_is_answered_so_far_and_costs_no_publish(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await world.node(outbox_messages=2000)
+    socket = await node.join("room")
+    question = b'{"type":"count","topic":"room","ask":%d,"node":"0a0b0c0d"}'
+    for ask in range(5000):
+        world.network.publish("__broadcast__", encode_envelope(Kind.COMMAND, "__broadcast__", question % ask))
+    await node.provider.publish("room", "ours")
+    await settle()
+    assert socket.messages == ["ours"]
+    assert len(world.network.messages["__node__:0a0b0c0d"]) == 500
+    assert not caplog.records
+    await pass_time(1)
+    world.network.publish("__broadcast__", encode_envelope(Kind.COMMAND, "__broadcast__", question % 1))
+    await settle()
+    assert len(world.network.messages["__node__:0a0b0c0d"]) == 501
+
+
+async def test_made_up_nodes_are_counted_up_to_a_limit(world: World) -> None:
+    node = await world.node()
+    home = own_channel(node)
+    counted: dict[str, int] = {}
+
+    async def count() -> None:
+        counted.update(await node.provider.count_topic("room"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        await settle()
+        for number in range(12_000):
+            answer = b'{"type":"counted","ask":1,"node":"%08x","sockets":1}' % number
+            world.network.publish(home, encode_envelope(Kind.COMMAND, home, answer))
+        await pass_time(1)
+    assert len(counted) <= 10_001
+
+
+async def test_a_session_that_ends_again_and_again_in_the_same_way_is_not_logged_each_time(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await world.node()
+    for _ in range(100):
+        node.broker.cut("the same")
+        await pass_time(1)
+    said = [record.message for record in caplog.records if "session ended" in record.message]
+    assert 2 <= len(said) <= 5
+    assert "times before, in the same way" in said[-1]

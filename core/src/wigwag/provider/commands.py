@@ -9,20 +9,24 @@ from typing import Annotated
 import anyio
 import msgspec
 
+from wigwag.frames import MAX_CONTROL_BYTES, check_close_code, fit_reason
 from wigwag.node import BROADCAST_CHANNEL, node_channel
 from wigwag.provider.fanout import Fanout
+from wigwag.provider.signal import now
 
 #: A node's tag: it becomes part of a channel's name, so a stranger's text must not.
 Tag = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}\Z")]
-#: What fits a close frame; which codes an application may use, the caller has checked.
-Code = Annotated[int, msgspec.Meta(ge=1000, le=4999)]
+#: Answers in a second, and nodes that an answer may come from: a stranger on the broker must not fill our outbox,
+#: nor our memory.
+_ANSWERS_PER_S = 500
+_MOST_NODES = 10_000
 
 
 class Close(msgspec.Struct, tag="close", omit_defaults=True):
     """Close a socket, or all those of a user."""
 
-    code: Code
-    reason: str
+    code: int
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_CONTROL_BYTES)]
     socket: str | None = None
     user: str | None = None
     #: The node that says so, if it has closed its own already.
@@ -60,14 +64,16 @@ class Commands:
         self._post = post  # (channel, payload): fire and forget
         self._numbers = itertools.count(1)
         self._asked: dict[int, dict[str, int]] = {}
+        self._second_began = 0.0
+        self._answers = 0
 
     def close_socket(self, node: str, socket_id: str, code: int, reason: str) -> bytes:
         """The command that closes one socket of another node."""
-        return _encode(Close(code, reason, socket=socket_id))
+        return _encode(Close(code, fit_reason(reason), socket=socket_id))
 
     def close_user(self, user_id: str, code: int, reason: str) -> bytes:
         """The command that closes a user's sockets on the other nodes."""
-        return _encode(Close(code, reason, user=user_id, node=self._tag))
+        return _encode(Close(code, fit_reason(reason), user=user_id, node=self._tag))
 
     async def count(self, topic: str, timeout_s: float) -> dict[str, int]:
         """Ask every node how many sockets want the topic: node tag → count, of those that answered."""
@@ -91,12 +97,20 @@ class Commands:
         if isinstance(command, Close):
             self._close(command)
         elif isinstance(command, Count):
-            sockets_here = len(self._fanout.interest.sockets(command.topic))
-            self._post(node_channel(command.node), _encode(Counted(command.ask, self._tag, sockets_here)))
-        elif command.ask in self._asked:
+            self._answer(command)
+        elif command.ask in self._asked and len(self._asked[command.ask]) < _MOST_NODES:
             self._asked[command.ask][command.node] = command.sockets
 
+    def _answer(self, command: Count) -> None:
+        if now() - self._second_began >= 1:
+            self._second_began, self._answers = now(), 0
+        self._answers += 1
+        if self._answers <= _ANSWERS_PER_S:
+            sockets_here = len(self._fanout.interest.sockets(command.topic))
+            self._post(node_channel(command.node), _encode(Counted(command.ask, self._tag, sockets_here)))
+
     def _close(self, command: Close) -> None:
+        check_close_code(command.code)
         if command.node == self._tag:
             return
         if command.socket is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable
 
@@ -10,8 +11,12 @@ import anyio
 
 from wigwag.provider.session import Session
 from wigwag.provider.settings import ProviderSettings
+from wigwag.provider.signal import now
 
 logger: logging.Logger = logging.getLogger("wigwag.provider")
+
+#: How long the same end of a session after session is not logged again.
+_SAY_AGAIN_S = 30.0
 
 
 class Link:
@@ -30,6 +35,8 @@ class Link:
         self._on_lost = on_lost
         self._settings = settings
         self._last_cause: str = "the broker has not been reached yet"
+        self._said_at = -math.inf
+        self._unsaid = 0
         self.session: Session | None = None
         #: When the link went down, in anyio's clock; None while it is up.
         self.down_since: float | None = None
@@ -56,12 +63,21 @@ class Link:
         text = text or type(cause).__name__
         is_news, self._last_cause = text != self._last_cause, text
         if session.is_ready:
-            logger.warning("the broker session ended: %s; reconnecting", text)
+            self._say_ended(text, is_news=is_news)
         elif is_news:
             logger.warning("there is no broker session: %s; trying again", text)
         if self.down_since is None:
             self.down_since = anyio.current_time()
         self._on_lost(session)
+
+    def _say_ended(self, text: str, *, is_news: bool) -> None:
+        """Log it; the same again and again now and then only."""
+        if not is_news and now() - self._said_at < _SAY_AGAIN_S:
+            self._unsaid += 1
+            return
+        again = f" (and {self._unsaid} times before, in the same way)" if self._unsaid else ""
+        logger.warning("the broker session ended: %s; reconnecting%s", text, again)
+        self._said_at, self._unsaid = now(), 0
 
     @property
     def is_ready(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Awaitable, Hashable, Iterator, Sequence
 
 import anyio
@@ -57,6 +58,7 @@ _TELL_AT_ONCE = 200
 #: How many names are tried to find a channel in a given lane, and in how many lanes in vain.
 _LANE_TRIES = 16_384
 _LANES_IN_VAIN = 16
+_WARN_AGAIN_S = 30.0
 
 
 class Node:
@@ -96,6 +98,7 @@ class Node:
         self.link: Link = Link(self._new_session, self._lost, settings)
         self._probes = itertools.count(1)
         self._lanes_in_vain = 0
+        self._warned_at = -math.inf
         self._given = 0
         self._given_bytes = 0
         self._foreign_seen: set[str] = set()
@@ -253,7 +256,9 @@ class Node:
         try:
             self._outbox.post(channel, encode_envelope(COMMAND, channel, command))
         except NotAccepted as exc:
-            logger.warning("a command to another node was not sent: %s", exc)
+            if now() - self._warned_at >= _WARN_AGAIN_S:
+                self._warned_at = now()
+                logger.warning("a command to another node was not sent: %s", exc)
 
     def _to_broker(self, topic: str, envelope: bytes) -> Awaitable[None]:
         limit = self._outbox.max_payload_bytes

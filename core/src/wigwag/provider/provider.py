@@ -11,7 +11,7 @@ import anyio
 
 from wigwag.broker import Broker
 from wigwag.errors import NotConnected, NotRunning
-from wigwag.frames import Frame
+from wigwag.frames import Frame, check_close_code
 from wigwag.interfaces import LocalSocket
 from wigwag.messages import encode_message, frame_of
 from wigwag.node import BROADCAST_CHANNEL, new_socket_id, node_tag_of
@@ -315,10 +315,3 @@ class Provider:
         """How many sockets want the topic on each node that answered within half a second."""
         check_topic(topic)
         return await self._running(f"can't count {topic!r}").count(topic, _COUNT_TIMEOUT_S)
-
-
-def check_close_code(code: int) -> None:
-    """Raises ValueError unless an endpoint may send the code (RFC 6455, section 7.4)."""
-    is_standard = type(code) is int and 1000 <= code <= 1014 and code not in (1004, 1005, 1006)
-    if not (is_standard or (type(code) is int and 3000 <= code <= 4999)):
-        raise ValueError(f"{code!r} is no close code to send: use 1000, 1008, 1012, 1013, or 3000 to 4999")

@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from wigwag.errors import InvalidMessage, InvalidTopic, NotAccepted, NotRunning, Uncertain
+from wigwag.frames import check_close_code
 from wigwag.node import node_tag_of
 from wigwag.provider import Provider
-from wigwag.provider.provider import check_close_code
 from wigwag.service.access import RequireAccess
 from wigwag.service.messages import Content, Disconnect, ToAll, ToSocket, ToTopic, decode, prepare
 from wigwag.service.metrics import exposition, registry_of

@@ -10,8 +10,8 @@ from typing_extensions import TypeVar
 
 from wigwag.emitter import Emitter
 from wigwag.errors import SocketError
+from wigwag.frames import check_close_code
 from wigwag.messages import Emittable, frame_of
-from wigwag.provider.provider import check_close_code
 from wigwag.sockets.limits import TOO_MANY_TOPICS
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from typing_extensions import TypeVar
 from wigwag.emitter import Emitter
 from wigwag.errors import NotRunning, SettingsError
 from wigwag.factory import create_provider, load_core_settings
-from wigwag.frames import fit_reason
+from wigwag.frames import check_close_code, fit_reason
 from wigwag.interfaces import WebSocketProvider
-from wigwag.provider.provider import Provider, check_close_code
+from wigwag.provider.provider import Provider
 from wigwag.sockets.application import Application
 from wigwag.sockets.asgi import AsgiConnection
 from wigwag.sockets.context import SocketContext
