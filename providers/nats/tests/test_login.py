@@ -127,7 +127,7 @@ async def test_a_credentials_file_that_breaks_later_is_one_line_and_no_endless_l
 async def test_a_refused_login_says_what_to_check(config: str, login: dict[str, Any], says: str) -> None:
     with NatsServer(config) as server:
         line = await reason(settings_of(server, **login))
-        assert line.startswith(f"no NATS session: nats://127.0.0.1:{server.port}: it refused the login")
+        assert line.startswith(f"nats://127.0.0.1:{server.port}: it refused the login")
         assert says in line
 
 
@@ -175,8 +175,9 @@ async def test_each_server_is_tried_once_and_each_says_why_not() -> None:
         )
         line = await reason(settings)
         assert f"nats://127.0.0.1:{closed}: connection refused" in line
-        assert "nats://no-such-host.invalid:4222: " in line
+        assert "nats://no-such-host.invalid:4222: there is no host of that name" in line
         assert f"nats://127.0.0.1:{silent.port}: it did not answer within 0.3 s" in line
+        assert line.count("WIGWAG_NATS_SERVERS right?") == 3
         assert f"nats://127.0.0.1:{other.port}: it does not answer as a NATS server does" in line
         assert (silent.connections, other.connections) == (1, 1)
 
@@ -199,13 +200,45 @@ async def test_one_server_of_several_is_enough() -> None:
             b'INFO {"version":"2.10.0","max_payload":512}\r\n',
             "its max_payload is 512 bytes, which leaves no room",
         ),
-        (b"INFO {\r\n", "json parse error"),
+        (b'INFO {"version":"1.4\\u001b[31m"}\r\n', "its version is 1.4?[31m, and wigwag needs 2.2 or newer"),
     ],
 )
 async def test_a_server_that_will_not_do_says_what_it_lacks(info: bytes, says: str) -> None:
     async with listening(info, b"PONG\r\n") as server:
         line = await reason(NatsSettings(servers=(ServerUrl("127.0.0.1", server.port),)))
         assert says in line
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"INFO {\r\n",
+        b"INFO []\r\n",
+        b"INFO 1\r\n",
+        b"INFO null\r\n",
+        b"INFO\r\n",
+        b"INFO \xff\r\n",
+        b'INFO {"version":"2.10.0","max_payload":"abc"}\r\n',
+        b'INFO {"version":"2.10.0","max_payload":null}\r\n',
+        b'INFO {"version":"2.10.0","connect_urls":5}\r\n',
+        b"INFO {" + b"x" * 200_000 + b"\r\n",
+    ],
+    ids=lambda greeting: str(greeting[:60]),
+)
+async def test_what_is_no_nats_server_is_said_to_be_none(greeting: bytes) -> None:
+    async with listening(greeting, b"PONG\r\n") as server:
+        line = await reason(NatsSettings(servers=(ServerUrl("127.0.0.1", server.port),)))
+    assert line == (
+        f"nats://127.0.0.1:{server.port}: it does not answer as a NATS server does; is the port right?"
+    )
+
+
+async def test_a_long_refusal_with_control_characters_is_shown_as_a_short_plain_line() -> None:
+    said = b"-ERR 'go\x1b[31m\taway " + b"y" * 5000 + b"'\r\n"
+    async with listening(b'INFO {"version":"2.10.0"}\r\n', said) as server:
+        line = await reason(NatsSettings(servers=(ServerUrl("127.0.0.1", server.port),)))
+    assert "it refused the connection: go?[31m away yyy" in line
+    assert len(line) < 300
 
 
 async def test_a_server_that_hangs_up_during_the_handshake() -> None:

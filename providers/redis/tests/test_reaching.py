@@ -66,7 +66,10 @@ def closed_port() -> Generator[int]:
 
 async def test_nothing_listens(closed_port: int) -> None:
     line = await why_not(f"redis://127.0.0.1:{closed_port}")
-    assert line == f"127.0.0.1:{closed_port} can't be reached: nothing listens there (connection refused)"
+    assert line == (
+        f"127.0.0.1:{closed_port} can't be reached: nothing listens there (connection refused); "
+        "is WIGWAG_REDIS_URL right?"
+    )
 
 
 async def test_there_is_no_such_socket(tmp_path: Path) -> None:
@@ -77,6 +80,7 @@ async def test_there_is_no_such_socket(tmp_path: Path) -> None:
 async def test_the_host_has_no_address() -> None:
     line = await why_not("redis://nobody.invalid")
     assert line.startswith("nobody.invalid:6379 can't be reached: its name can't be resolved")
+    assert line.endswith("; is WIGWAG_REDIS_URL right?")
 
 
 async def test_a_server_that_hangs() -> None:
@@ -154,6 +158,85 @@ async def test_something_else_listens() -> None:
     assert line.startswith(f"127.0.0.1:{port} does not speak as Redis does (")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"+OK",
+        b":1",
+        b"$-1",
+        b"*-1",
+        b"*0",
+        b"*2\r\n*0\r\n*0",
+        b"*2\r\n$7\r\nversion\r\n$5\r\n7.0.0",
+        b"*4\r\n$7\r\nversion\r\n:7\r\n$4\r\nmode\r\n$7\r\ncluster",
+        b"*4\r\n$7\r\nversion\r\n$1\r\n\xff\r\n$4\r\nmode\r\n$7\r\ncluster",
+    ],
+)
+async def test_something_else_speaks_as_redis_and_is_none(answer: bytes) -> None:
+    async with answering(answer) as port:
+        line = await why_not(f"redis://127.0.0.1:{port}")
+    assert line == f"127.0.0.1:{port} does not answer HELLO as Redis does; is the port right?"
+
+
+async def test_a_cluster_whose_version_is_no_number_is_too_old() -> None:
+    async with answering(b"*4\r\n$7\r\nversion\r\n$3\r\nabc\r\n$4\r\nmode\r\n$7\r\ncluster") as port:
+        line = await why_not(f"redis+cluster://127.0.0.1:{port}")
+    assert line == f"Redis abc at 127.0.0.1:{port} is too old: a cluster needs 7.0 or later"
+
+
+@pytest.mark.parametrize("answer", [b"+OK", b":1", b"*0", b"*2\r\n$1\r\na\r\n$1\r\nb"])
+async def test_what_is_no_sentinel(answer: bytes) -> None:
+    async with answering(answer) as port:
+        line = await why_not(f"redis+sentinel://127.0.0.1:{port}/live")
+    at = f"127.0.0.1:{port}"
+    assert line == f"no sentinel answers: {at} does not answer as a sentinel does; see WIGWAG_REDIS_URL"
+
+
+@pytest.mark.parametrize("answer", [b"+OK", b":1", b"$-1", b"*1\r\n*0", b"*1\r\n*3\r\n:0\r\n:1\r\n*0"])
+async def test_a_cluster_whose_slots_make_no_sense(answer: bytes) -> None:
+    hello = b"*4\r\n$7\r\nversion\r\n$5\r\n7.2.1\r\n$4\r\nmode\r\n$7\r\ncluster"
+    async with answering(hello, answer) as port:
+        line = await why_not(f"redis+cluster://127.0.0.1:{port}")
+    assert line == f"127.0.0.1:{port} does not answer CLUSTER SLOTS as Redis does"
+
+
+async def test_a_long_refusal_with_control_characters_is_shown_as_a_short_plain_line() -> None:
+    async with answering(b"-ERR go\x1b[31m away " + b"y" * 5000) as port:
+        line = await why_not(f"redis://127.0.0.1:{port}")
+    assert line.startswith(f"127.0.0.1:{port} refuses us: ERR go?[31m away yyy")
+    assert len(line) < 300
+
+
+async def test_an_array_that_no_memory_holds() -> None:
+    async with answering(b"*4294967295") as port:
+        line = await why_not(f"redis://127.0.0.1:{port}")
+    assert line == f"127.0.0.1:{port} does not speak as Redis does (out of memory)"
+
+
+async def test_a_flood_before_hello_is_not_taken() -> None:
+    """What has not let us in yet could be anything: it is cut off before it fills the memory."""
+    size, sent = 500_000_000, 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"$%d\r\n" % size)
+        try:
+            while sent < size:
+                writer.write(bytes(1_000_000))
+                await writer.drain()
+                sent += 1_000_000
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        line = await why_not(f"redis://127.0.0.1:{port}")
+    assert line == f"127.0.0.1:{port} says more than Redis does before HELLO; is the port right?"
+    assert sent < 50_000_000
+
+
 async def test_a_server_in_protected_mode() -> None:
     async with answering(b"-DENIED Redis is running in protected mode because") as port:
         line = await why_not(f"redis://127.0.0.1:{port}")
@@ -184,7 +267,10 @@ async def test_the_url_of_sentinels_for_a_server(redis_server: RedisServer) -> N
 async def test_sentinels_that_are_all_down(closed_port: int) -> None:
     at = f"127.0.0.1:{closed_port}"
     line = await why_not(f"redis+sentinel://{at}/live")
-    assert line == f"no sentinel answers: {at} can't be reached: nothing listens there (connection refused)"
+    assert line == (
+        f"no sentinel answers: {at} can't be reached: nothing listens there (connection refused); "
+        "is WIGWAG_REDIS_URL right?"
+    )
 
 
 @pytest.fixture(scope="module")

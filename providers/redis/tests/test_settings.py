@@ -126,6 +126,7 @@ def test_in_code_the_url_may_be_a_text() -> None:
     [
         ("redis://bob:secret@host", "redis://bob:***@host:6379"),
         ("redis://:secret@[::1]:1/2", "redis://:***@[::1]:1"),
+        ("redis://secret@host", "redis://***@host:6379"),
         ("unix://bob:secret@/run/r.sock", "unix://bob:***@/run/r.sock"),
         ("rediss+sentinel://:secret@a,b:1/live", "rediss+sentinel://:***@a:26379,b:1/live"),
         ("redis+cluster://a,b", "redis+cluster://a:6379,b:6379"),
@@ -179,6 +180,10 @@ def test_each_broker_refuses_the_others_url() -> None:
         ({"KEY_PREFIX": ""}, "WIGWAG_REDIS_KEY_PREFIX: it must be a text like ws"),
         ({"KEY_PREFIX": " ws"}, "WIGWAG_REDIS_KEY_PREFIX: it must be a text like ws"),
         ({"USERNAME": "bob"}, "WIGWAG_REDIS_USERNAME: it needs a password"),
+        (
+            {"URL": "redis://secret@host"},
+            "WIGWAG_REDIS_URL: it has a user without a password; a password is written",
+        ),
         ({"SENTINEL_USERNAME": "bob"}, "WIGWAG_REDIS_SENTINEL_USERNAME: it needs a password"),
         ({"TLS_CA_FILE": "/ca.pem"}, "WIGWAG_REDIS_TLS_CA_FILE: the URL does not ask for TLS"),
     ],
@@ -189,6 +194,7 @@ def test_settings_that_do_not_fit_together(environ: dict[str, str], line: str) -
     assert str(caught.value).startswith(line)
     assert line.startswith(f"{caught.value.variable}: ")
     assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_file_that_tls_needs_and_that_is_not_there() -> None:

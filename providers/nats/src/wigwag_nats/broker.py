@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from wigwag.broker import Broker, BrokerLost, Capabilities, Inbox, Refused
-from wigwag_nats.link import Link, connect
+from wigwag_nats.link import Link, connect, plain
 from wigwag_nats.parser import Parser, ProtocolError
 from wigwag_nats.settings import NatsSettings, check_settings
 
@@ -73,7 +73,7 @@ class NatsBroker(Broker):
         topics, sync, skip = self._topics, self._sync.encode(), len(self._topics)
         deliver = inbox.deliver
 
-        live = self._live.get
+        live, loop = self._live.get, asyncio.get_running_loop()
 
         def on_message(subject: bytes, payload: bytes) -> None:
             topic = live(subject)
@@ -82,9 +82,13 @@ class NatsBroker(Broker):
             elif subject.startswith(topics):
                 deliver(subject[skip:].decode("utf-8", "replace").replace("/", "."), payload)
             elif subject == sync and payload == _FIRST:
-                inbox.ready(max_payload_bytes=link.info.get("max_payload"))
+                # A server that has just started takes what the others want a moment after it takes clients.
+                loop.call_later(self._settle_s, ready)
             elif subject == sync:
                 self._confirm(payload)
+
+        def ready() -> None:
+            inbox.ready(max_payload_bytes=link.info.get("max_payload"))
 
         parser = Parser(on_message, self._on_line)
         link.writer.write(b"SUB %b sync\r\n%b" % (sync, self._token(_FIRST)))
@@ -111,17 +115,17 @@ class NatsBroker(Broker):
         what, subject = found.groups() if found else ("", "")
         if subject == self._sync:
             raise BrokerLost(
-                f"the login may not do what wigwag needs ({text}): allow it to publish and to subscribe on "
+                f"the login may not do what wigwag needs ({plain(text)}): allow it to publish and to subscribe on "
                 f"{self._settings.prefix}.>"
             )
         if what == "Publish":
-            self._unsent[subject] = text
+            self._unsent[subject] = plain(text)
         elif subject in self._joining:
-            self._unjoined[self._joining[subject]] = text
+            self._unjoined[self._joining[subject]] = plain(text)
         elif text == _TOO_MANY and self._joining:
             self._is_full = True
         else:  # also when a live topic is forbidden: the next session finds out which
-            raise BrokerLost(f"the NATS server ended the session: {text}")
+            raise BrokerLost(f"the NATS server ended the session: {plain(text)}")
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         new = {self._subject(topic).decode(): topic for topic in topics if topic not in self._sids}

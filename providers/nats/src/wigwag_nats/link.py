@@ -28,6 +28,9 @@ from wigwag_nats.settings import PREFIX, NatsSettings, ServerUrl
 OLDEST_SERVER = (2, 2)
 #: Less leaves no room for an envelope and a message worth the name.
 LEAST_PAYLOAD_BYTES = 1024
+_NOT_NATS = "it does not answer as a NATS server does; is the port right?"
+#: Of what a server says; its own reasons are shorter.
+_SHOWN_CHARS = 200
 
 
 @dataclass
@@ -52,6 +55,10 @@ class Link:
     def abort(self) -> None:
         """Close it at once; what was not sent is not sent."""
         self.writer.transport.abort()
+
+
+class _NotNats(Exception):
+    """What answered is no NATS server, or none that can be understood."""
 
 
 class _Client(Client):
@@ -79,9 +86,9 @@ async def connect(settings: NatsSettings) -> Link:
     for server in random.sample(settings.servers, len(settings.servers)):
         try:
             return await _connect_to(server, settings)
-        except (OSError, ValueError, nats.errors.Error, SettingsError) as exc:
+        except (OSError, ValueError, nats.errors.Error, SettingsError, _NotNats) as exc:
             reasons.append(f"{server}: {_explain(exc, server, settings)}")
-    raise BrokerLost(f"no NATS session: {'; '.join(reasons)}")
+    raise BrokerLost("; ".join(reasons))
 
 
 async def _connect_to(server: ServerUrl, settings: NatsSettings) -> Link:
@@ -89,21 +96,31 @@ async def _connect_to(server: ServerUrl, settings: NatsSettings) -> Link:
     client = _Client(demands_tls=demands_tls)
     try:
         async with asyncio.timeout(settings.connect_timeout):
-            await client.connect(
-                [str(server)],
-                name="wigwag",
-                error_cb=_raise,  # else the server is tried a second time, and its reason lost
-                allow_reconnect=False,
-                connect_timeout=settings.connect_timeout,  # type: ignore[arg-type]  # any number will do
-                tls=tls_context(settings, PREFIX) if demands_tls else None,
+            options: dict[str, Any] = {
+                "name": "wigwag",
+                "error_cb": _raise,  # else the server is tried a second time, and its reason lost
+                "allow_reconnect": False,
+                "connect_timeout": settings.connect_timeout,
+                "tls": tls_context(settings, PREFIX) if demands_tls else None,
                 **_login(server, settings),
-            )
+            }
+            await _shake_hands(client, server, options)
         link = _take_over(client, server)
         _check_server(link)
     except BaseException:
         _abort(client)
         raise
     return link
+
+
+async def _shake_hands(client: Client, server: ServerUrl, options: dict[str, Any]) -> None:
+    try:
+        await client.connect([str(server)], **options)
+    except OSError:
+        raise  # an untrusted certificate is a ValueError as well
+    except (ValueError, TypeError, AttributeError, LookupError) as exc:
+        # nats-py takes what it is told of itself on trust; a line that is too long is a ValueError.
+        raise _NotNats from exc
 
 
 async def _raise(exc: Exception) -> None:
@@ -150,17 +167,25 @@ def version_of(info: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _check_server(link: Link) -> None:
+    most = link.info.get("max_payload", LEAST_PAYLOAD_BYTES)
+    if type(most) is not int:
+        raise _NotNats
     version = version_of(link.info)
     if version and version < OLDEST_SERVER:
         raise ValueError(
-            f"its version is {link.info['version']}, and wigwag needs {'.'.join(map(str, OLDEST_SERVER))} or "
-            "newer: upgrade nats-server"
+            f"its version is {plain(str(link.info['version']))}, and wigwag needs "
+            f"{'.'.join(map(str, OLDEST_SERVER))} or newer: upgrade nats-server"
         )
-    if link.info.get("max_payload", LEAST_PAYLOAD_BYTES) < LEAST_PAYLOAD_BYTES:
+    if most < LEAST_PAYLOAD_BYTES:
         raise ValueError(
-            f"its max_payload is {link.info['max_payload']} bytes, which leaves no room for messages: set it to "
+            f"its max_payload is {most} bytes, which leaves no room for messages: set it to "
             f"{LEAST_PAYLOAD_BYTES} at least (1 MB is usual)"
         )
+
+
+def plain(text: str) -> str:
+    """What a server said, fit for a log: one line, not long, and nothing that a terminal would obey."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split())[:_SHOWN_CHARS])
 
 
 def _explain(exc: Exception, server: ServerUrl, settings: NatsSettings) -> str:
@@ -179,24 +204,29 @@ def _explain(exc: Exception, server: ServerUrl, settings: NatsSettings) -> str:
             "it offers no TLS, which is demanded here (a tls:// URL, or a TLS file); nothing secret was sent"
         )
     if isinstance(exc, TimeoutError):
-        return f"it did not answer within {settings.connect_timeout:g} s"
+        return (
+            f"it did not answer within {settings.connect_timeout:g} s (WIGWAG_NATS_CONNECT_TIMEOUT); "
+            "is WIGWAG_NATS_SERVERS right?"
+        )
     if isinstance(exc, socket.gaierror):
-        return "there is no host of that name"
+        return "there is no host of that name; is WIGWAG_NATS_SERVERS right?"
     if isinstance(exc, ConnectionRefusedError):
-        return "connection refused; is the server up, and the port right?"
+        return "connection refused; is the server up, and WIGWAG_NATS_SERVERS right?"
     if isinstance(exc, ConnectionError | asyncio.IncompleteReadError):
         return (
             "it closed the connection during the handshake; is that a NATS server, below its max_connections, "
             "and the login right?"
         )
+    if isinstance(exc, _NotNats):
+        return _NOT_NATS
     if isinstance(exc, nats.errors.Error):
-        return _explain_refusal(str(exc).removeprefix("nats: ").strip("'"), server, settings)
+        return _explain_refusal(plain(str(exc).removeprefix("nats: ").strip("'")), server, settings)
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
 def _explain_refusal(text: str, server: ServerUrl, settings: NatsSettings) -> str:
-    if "expecting INFO" in text:
-        return "it does not answer as a NATS server does; is the port right?"
+    if "expecting INFO" in text or "json parse error" in text:
+        return _NOT_NATS
     if "authorization" in text.lower() or "authentication" in text.lower():
         return f"it refused the login ({text}): {_who(server, settings)}"
     return f"it refused the connection: {text}"

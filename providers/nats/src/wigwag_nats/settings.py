@@ -14,9 +14,9 @@ from wigwag.settings import Secret, setting
 from wigwag.settings.tls import tls_context, tls_files_set
 from wigwag_nats.keys import read_credentials, read_seed
 
-# A character of a subject that needs no care anywhere: no wildcard, no quote, and no "$" of the server's own.
 #: What the settings' variables begin with.
 PREFIX: Final = "WIGWAG_NATS_"
+# Characters of a subject that need no care anywhere: no wildcard, no quote, and no "$" of the server's own.
 _is_prefix = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII).fullmatch
 _is_host = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?", re.ASCII).fullmatch
 

@@ -21,6 +21,9 @@ from wigwag_redis.url import Address
 
 _NO_TLS = "if it does not speak TLS on this port, the URL begins with redis, not rediss"
 
+#: Of what a server says; its own reasons are shorter.
+_SHOWN_CHARS = 200
+
 
 class Dialer:
     """Makes connections; none of them is connected."""
@@ -34,8 +37,12 @@ class Dialer:
         self._tls = _tls_context(settings)
         password = settings.password or url.password
         username = settings.username or url.username
-        if username and password is None:
+        if settings.username and password is None:
             raise _unusable("username", "it needs a password: WIGWAG_REDIS_PASSWORD")
+        if username and password is None:  # which is not shown: more likely it is the password
+            raise _unusable(
+                "url", "it has a user without a password; a password is written redis://:PASSWORD@HOST"
+            )
         #: What may be wrong where a server hangs up before it has let us in.
         self.advice: str = "if it speaks TLS on this port, the URL begins with rediss"
         if settings.url.tls:
@@ -95,9 +102,9 @@ class Dialer:
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed ({cause.reason or cause}); {_tls_advice(str(cause.reason))}"
         if isinstance(cause, ConnectionRefusedError):
-            return "nothing listens there (connection refused)"
+            return "nothing listens there (connection refused); is WIGWAG_REDIS_URL right?"
         if isinstance(cause, socket.gaierror):
-            return f"its name can't be resolved ({cause.strerror})"
+            return f"its name can't be resolved ({cause.strerror}); is WIGWAG_REDIS_URL right?"
         return (
             str(cause.strerror or cause) if isinstance(cause, OSError) else f"{type(cause).__name__}: {cause}"
         )
@@ -115,7 +122,12 @@ def refusal(address: Address, text: str) -> str:
         return f"{address} has no password, and one is set: leave WIGWAG_REDIS_PASSWORD and the URL's out"
     if text.startswith("DENIED"):
         return f"{address} is in protected mode and takes no one from another machine: give it a password"
-    return f"{address} refuses us: {text}"
+    return f"{address} refuses us: {plain(text)}"
+
+
+def plain(text: str) -> str:
+    """What a server said, fit for a log: one line, not long, and nothing that a terminal would obey."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split())[:_SHOWN_CHARS])
 
 
 def _tls_advice(reason: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import hiredis
 from hiredis import ProtocolError, Reader, ReplyError
@@ -13,7 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from wigwag.broker import BrokerLost
-from wigwag_redis.dialing import Dialer, refusal
+from wigwag_redis.dialing import Dialer, plain, refusal
 from wigwag_redis.url import Address
 
 Command = tuple[str | bytes, ...]
@@ -24,6 +24,8 @@ _pack: Callable[[tuple[str | bytes, ...]], bytes] = hiredis.pack_command  # type
 _MESSAGES = (b"message", b"smessage")
 #: HELLO needs no permission, and names us in CLIENT LIST.
 _NAME = ("SETNAME", "wigwag")
+#: What a peer may say before it has answered HELLO: until then it may be anything, and say anything.
+_STRANGER_BYTES: Final = 64 * 1024
 
 
 class Hello(NamedTuple):
@@ -36,8 +38,9 @@ class Hello(NamedTuple):
 
     @property
     def major(self) -> int:
-        """The first number of the version."""
-        return int(self.version.partition(".")[0])
+        """The first number of the version; 0 where that is none."""
+        first = self.version.partition(".")[0]
+        return int(first) if first.isdecimal() else 0
 
 
 class Loss:
@@ -94,6 +97,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._gone = asyncio.Event()
         self._is_let_in = False
+        self._stranger_bytes = 0
 
     async def connect(self) -> None:
         """Raises BrokerLost, in one line, where the server can't be reached."""
@@ -124,10 +128,16 @@ class Link(asyncio.Protocol):
         (reply,) = await self.call([("HELLO", "2", *arguments)])
         if isinstance(reply, ReplyError):
             raise BrokerLost(refusal(self.address, str(reply)))
+        try:
+            said = dict(zip(reply[::2], reply[1::2], strict=False))
+            # A sentinel has no role.
+            hello = Hello(said[b"version"].decode(), said[b"mode"].decode(), said.get(b"role") == b"master")
+        except (TypeError, KeyError, AttributeError, ValueError):
+            raise BrokerLost(
+                f"{self.address} does not answer HELLO as Redis does; is the port right?"
+            ) from None
         self._is_let_in = True
-        said = dict(zip(reply[::2], reply[1::2], strict=False))
-        # A sentinel has no role.
-        return Hello(said[b"version"].decode(), said[b"mode"].decode(), said.get(b"role") == b"master")
+        return hello
 
     async def call(self, commands: Sequence[Command]) -> list[Any]:
         """Send them in one write; the replies, in order, with a ReplyError for each that failed."""
@@ -139,22 +149,27 @@ class Link(asyncio.Protocol):
         return await call.done
 
     def data_received(self, data: bytes) -> None:
+        if not self._is_let_in:
+            self._stranger_bytes += len(data)
+            if self._stranger_bytes > _STRANGER_BYTES:
+                self._end(f"{self.address} says more than Redis does before HELLO; is the port right?")
+                return
         self._replies.feed(data)
         gets, deliver, skip = self._replies.gets, self._deliver, self._skip
         try:
             while (reply := gets()) is not False:
-                if deliver is not None and type(reply) is list and reply[0] in _MESSAGES:
+                if deliver is not None and type(reply) is list and reply and reply[0] in _MESSAGES:
                     deliver(reply[1][skip:].decode(), reply[2])
                 else:
                     self._answer(reply)
-        except ProtocolError as exc:
-            self._end(f"{self.address} does not speak as Redis does ({exc})")
+        except (ProtocolError, MemoryError) as exc:  # the latter: an array of billions
+            self._end(f"{self.address} does not speak as Redis does ({str(exc) or 'out of memory'})")
 
     def _answer(self, reply: Any) -> None:
         # A farewell, or a cluster's word that a slot has moved; during a call that counts as an answer, and the last
         # of the answers is the one that nobody asked for.
         if not self._calls:
-            self._end(f"{self.address} ended it ({_in_words(reply)})")
+            self._end(f"{self.address} ended it ({plain(_in_words(reply))})")
             return
         call = self._calls[0]
         call.replies.append(reply)

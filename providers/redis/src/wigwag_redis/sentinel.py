@@ -8,7 +8,7 @@ import anyio
 from hiredis import ReplyError
 
 from wigwag.broker import BrokerLost
-from wigwag_redis.dialing import Dialer
+from wigwag_redis.dialing import Dialer, plain
 from wigwag_redis.link import Link, Loss
 from wigwag_redis.url import Address, RedisUrl
 
@@ -75,9 +75,12 @@ async def _ask(dialer: Dialer, address: Address, service: str) -> Address | None
             await link.close()
     for reply in replies:
         if isinstance(reply, ReplyError):
-            raise BrokerLost(_refusal(address, str(reply)))
+            raise BrokerLost(_refusal(address, plain(str(reply))))
     master = replies[-1]
-    return None if master is None else Address(master[0].decode(), int(master[1]))
+    try:
+        return None if master is None else Address(master[0].decode(), int(master[1]))
+    except (TypeError, LookupError, AttributeError, ValueError):
+        raise BrokerLost(f"{address} does not answer as a sentinel does; see WIGWAG_REDIS_URL") from None
 
 
 def _refusal(address: Address, text: str) -> str:

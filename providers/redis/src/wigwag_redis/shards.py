@@ -67,7 +67,10 @@ async def see_shards(link: Link) -> Shards:
         raise BrokerLost(
             f"{link.address} does not tell its slots: {reply} (the ACL user needs +cluster|slots)"
         )
-    return read_slots(reply, link.address)
+    try:
+        return read_slots(reply, link.address)
+    except (TypeError, LookupError, AttributeError, ValueError):
+        raise BrokerLost(f"{link.address} does not answer CLUSTER SLOTS as Redis does") from None
 
 
 def read_slots(reply: Sequence[Any], asked: Address) -> Shards:

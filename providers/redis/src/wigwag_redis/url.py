@@ -36,7 +36,7 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RedisUrl:
-    """A URL, taken apart.  Shown, it has no password."""
+    """A URL, taken apart.  Shown, it has no password, and no user without one: that may be the password."""
 
     accepted: ClassVar[str] = (
         "redis://[USER:PASSWORD@]HOST[:PORT] (rediss: TLS), unix://[USER:PASSWORD@]/PATH, "
@@ -78,8 +78,13 @@ class RedisUrl:
             password=password,
         )
 
+    def __repr__(self) -> str:
+        return f"RedisUrl({str(self)!r})"
+
     def __str__(self) -> str:
-        login = "" if self.username is None and self.password is None else f"{self.username or ''}:***@"
+        login = "" if self.username is None else "***@"
+        if self.password is not None:
+            login = f"{self.username or ''}:***@"
         if not self.addresses[0].port:
             return f"unix://{login}{self.addresses[0]}"
         scheme = "rediss" if self.tls else "redis"
