@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from servers.kafka.admin import KafkaAdmin
 from wigwag.broker import BrokerLost, Finding
 from wigwag.plugins import load
 from wigwag_kafka import Address, KafkaSettings
-from wigwag_kafka.checking import check, judge_acknowledging, judge_encryption, judge_retention
+from wigwag_kafka.check import check, judge_acknowledging, judge_encryption, judge_retention
 
 pytestmark = pytest.mark.anyio
 on_kafka = pytest.mark.needs("kafka")
@@ -38,6 +39,7 @@ def test_the_plugin_brings_it() -> None:
 async def test_a_topic_that_is_missing(kafka_server: KafkaServer, topic_name: str) -> None:
     found = await findings_of(kafka_server, topic_name)
     assert levels(found) == {"version": "ok", "encryption": "ok", "topic": "ok"}
+    assert re.search(r"speaks requests up to Produce \d+, Fetch \d+, Metadata \d+", found[0].text)
     assert "the first node makes it, with 16 partitions" in found[-1].text
     async with KafkaAdmin(kafka_server.bootstrap) as admin:
         assert await admin.partitions(topic_name) is None  # asked, and not made
@@ -61,7 +63,11 @@ async def test_a_topic_that_does_not_suit(kafka_server: KafkaServer, topic_name:
     }
     async with KafkaAdmin(kafka_server.bootstrap) as admin:
         await admin.create_topic(topic_name, 3, **unfit)
-    assert levels(await findings_of(kafka_server, topic_name, partitions=4)) == {
+    found = await findings_of(kafka_server, topic_name, partitions=4)
+    assert (
+        "a message has at most 9488 bytes" in {each.subject: each.text for each in found}["max.message.bytes"]
+    )
+    assert levels(found) == {
         "version": "ok",
         "encryption": "ok",
         "partitions": "error",

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import (
     KafkaError,
     OffsetOutOfRangeError,
+    RecordTooLargeError,
 )
 
 from wigwag.broker import Broker, BrokerLost, Capabilities, Inbox, Refused
@@ -19,14 +20,13 @@ from wigwag_kafka.clients import abort, new_consumer, new_producer
 from wigwag_kafka.cluster import BEGINNING, DEFAULT_PARTITIONS, END, Cluster, NoAnswer, Topic
 from wigwag_kafka.positions import Positions
 from wigwag_kafka.quiet import LogFilter
-from wigwag_kafka.sending import send
+from wigwag_kafka.sending import largest_payload, send
 from wigwag_kafka.settings import KafkaSettings, connection_options
-from wigwag_kafka.words import why
+from wigwag_kafka.unreadable import pass_over
+from wigwag_kafka.words import why, why_unreadable
 
 logger: logging.Logger = logging.getLogger("wigwag.kafka")
 
-#: What the largest record of ours takes beside its payload: the batch's header, a key of 256, the lengths.
-OVERHEAD_BYTES: Final = 512
 #: Kafka's own default of max.message.bytes, for where it may not be asked.
 _DEFAULT_MESSAGE_BYTES: Final = 1_048_588
 _POLL_MS: Final = 1000
@@ -55,6 +55,7 @@ class KafkaBroker(Broker):
         self._inbox: Inbox | None = None
         self._has_new_metadata = anyio.Event()
         self._has_joined = False
+        self._unreadable: set[str] = set()  # the causes that were logged
 
     # A session
 
@@ -105,7 +106,7 @@ class KafkaBroker(Broker):
         self._consumer.pause(*partitions)
         for partition in partitions:  # one without any would be asked of a consumer group
             self._consumer.seek(partition, 0)
-        inbox.ready(max_payload_bytes=max(1, limit - OVERHEAD_BYTES), kept=kept)
+        inbox.ready(max_payload_bytes=largest_payload(limit), kept=kept)
 
     def _compare(self, topic: Topic) -> None:
         count, wanted, before = len(topic.leaders), self._settings.partitions, self._positions.partitions
@@ -130,6 +131,7 @@ class KafkaBroker(Broker):
         cluster.adopt(self._consumer._client)
         cluster.adopt(self._producer.client)
         await self._consumer.start()
+        pass_over(self._consumer, self._skip)
         await self._producer.start()
         await self._producer.partitions_for(self._settings.topic)
         self._consumer._client.cluster.add_listener(self._note_metadata)
@@ -153,10 +155,33 @@ class KafkaBroker(Broker):
             except OffsetOutOfRangeError as exc:
                 await self._mend(partition.partition for partition in exc.args[0])
                 continue
+            except (
+                RecordTooLargeError
+            ) as exc:  # a batch was cut short, and aiokafka goes on one offset further
+                _, partition, offset, *_ = exc.args
+                self._skip(partition.partition, offset + 1, exc)
+                continue
             for partition, records in batches.items():
                 hand_over(partition.partition, records, deliver)
             if batches:
                 await asyncio.sleep(0)  # where there is more already, getmany does not wait
+
+    def _skip(self, number: int, behind: int, exc: Exception) -> None:
+        """A batch can't be read: pass over it, and never come back to it."""
+        topics = self._positions.skip(number, behind)
+        if self._inbox is not None and topics:
+            self._inbox.gap(topics)
+        cause = why_unreadable(exc)
+        if cause not in self._unreadable:
+            self._unreadable.add(cause)
+            logger.error(
+                "records of the Kafka topic %r can't be read, and are skipped: %s (partition %d, before offset %d; "
+                "said once)",
+                self._settings.topic,
+                cause,
+                number,
+                behind,
+            )
 
     async def _mend(self, numbers: Iterable[int]) -> None:
         """Messages are gone that were not read yet: retention was faster, or the log was cut."""

@@ -199,6 +199,11 @@ class Cluster:
         code, _, _, _, entries = response.resources[0]
         return {} if code else {name: value for name, value, *_ in entries}
 
+    def request_versions(self) -> dict[int, int]:
+        """The newest version of each kind of request that a broker speaks, by the kind's number."""
+        found = [connection._versions for connection in self.client._conns.values()]
+        return {kind: newest for kind, (_, newest) in found[0].items()} if found else {}
+
     async def ask(self, request: Any, node: int | None = None) -> Any:
         """The answer of this node, or of any.
 

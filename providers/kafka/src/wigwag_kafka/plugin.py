@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wigwag.plugins import ProviderPlugin, hookimpl
 from wigwag_kafka.broker import KafkaBroker
-from wigwag_kafka.checking import check
+from wigwag_kafka.check import check
 from wigwag_kafka.settings import KafkaSettings
 
 

@@ -86,8 +86,17 @@ class Positions:
         if begin <= self.next[partition] <= end:
             return []
         self.next[partition] = begin if self.next[partition] < begin else end
-        topics = {**self._live.get(partition, {}), **self._kept.get(partition, {})}
-        return list(topics.values())
+        return self._concerned(partition)
+
+    def skip(self, partition: int, behind: int) -> list[str]:
+        """What is before this offset can't be read: go on there. Returns the topics concerned."""
+        if self.next.get(partition, behind) >= behind:
+            return []
+        self.next[partition] = behind
+        return self._concerned(partition)
+
+    def _concerned(self, partition: int) -> list[str]:
+        return list({**self._live.get(partition, {}), **self._kept.get(partition, {})}.values())
 
     # What core wants
 
@@ -158,7 +167,8 @@ class Positions:
                 if topic is not None:
                     deliver(topic, record.value or b"")
         last = records[-1]
-        self.next[partition] = last.offset + 1
+        # It is further already where a batch behind these was skipped.
+        self.next[partition] = max(self.next[partition], last.offset + 1)
         if (
             len(records) >= _BACKLOG
             and last.key is not None

@@ -11,7 +11,14 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from wigwag.broker import BrokerLost
 from wigwag_kafka.words import why
 
+#: What the largest record of ours takes beside its payload: the batch's header, a key of 256, the lengths.
+OVERHEAD_BYTES: Final = 512
 _TOO_LARGE: Final = "it has {} bytes, which is more than the Kafka topic's max.message.bytes allows"
+
+
+def largest_payload(max_message_bytes: int) -> int:
+    """The largest payload that fits with any topic, where the Kafka topic has this ``max.message.bytes``."""
+    return max(1, max_message_bytes - OVERHEAD_BYTES)
 
 
 async def send(producer: Any, partition: Any, messages: Sequence[tuple[str, bytes]]) -> dict[int, str]:

@@ -78,6 +78,13 @@ def why(exc: BaseException) -> str:
     return f"failed: {type(exc).__name__}{': ' if text else ''}{text}"
 
 
+def why_unreadable(exc: Exception) -> str:
+    """Why a batch can't be read, the same for all that have this cause."""
+    if isinstance(exc, errors.UnsupportedCodecError):
+        return f"{exc}; who else writes to it? Install aiokafka[lz4], which brings all codecs"
+    return f"they are damaged ({type(exc).__name__}); who else writes to it, and is its broker's disk sound?"
+
+
 def command(settings: KafkaSettings, partitions: int, config: Sequence[tuple[str, str]]) -> str:
     """The command by which somebody who may makes the topic."""
     parts = ["kafka-topics.sh --bootstrap-server", settings.bootstrap_servers[0]]

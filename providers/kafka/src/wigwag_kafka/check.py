@@ -11,6 +11,7 @@ from wigwag.settings.tls import is_loopback
 from wigwag_kafka.clients import abort
 from wigwag_kafka.cluster import DEFAULT_PARTITIONS, Cluster, Topic
 from wigwag_kafka.quiet import LogFilter
+from wigwag_kafka.sending import largest_payload
 from wigwag_kafka.settings import KafkaSettings, connection_options
 from wigwag_kafka.words import OLDEST
 
@@ -18,6 +19,9 @@ from wigwag_kafka.words import OLDEST
 _SHORT_RETENTION_S = 60
 #: Less, and messages of an ordinary size are refused.
 _SMALL_MESSAGE_BYTES = 64 * 1024
+
+#: By whose newest versions a release of Kafka can be told.
+_REQUESTS = {0: "Produce", 1: "Fetch", 3: "Metadata"}
 
 
 async def check(settings: KafkaSettings) -> Sequence[Finding]:
@@ -44,7 +48,7 @@ async def check(settings: KafkaSettings) -> Sequence[Finding]:
 
 async def _findings(cluster: Cluster, settings: KafkaSettings) -> list[Finding]:
     topic = await cluster.look()
-    findings = [Finding("ok", "version", f"{OLDEST} or newer, as is needed")]
+    findings = [_of_version(cluster)]
     brokers = cluster.client.cluster.brokers()
     findings += _of_servers([f"{broker.host}:{broker.port}" for broker in brokers], settings)
     findings.append(judge_encryption(settings))
@@ -54,6 +58,15 @@ async def _findings(cluster: Cluster, settings: KafkaSettings) -> list[Finding]:
         findings += _of_topic(topic, settings)
         findings += _of_config(await cluster.config(), topic, settings)
     return [*findings, *_of_broker(await cluster.config(min(broker.nodeId for broker in brokers)))]
+
+
+def _of_version(cluster: Cluster) -> Finding:
+    known = cluster.request_versions()
+    spoken = ", ".join(f"{name} {known[key]}" for key, name in _REQUESTS.items() if key in known)
+    text = f"{OLDEST} or newer, as is needed; no broker tells its release to clients"
+    return Finding(
+        "ok", "version", f"{text}, but this one speaks requests up to {spoken}" if spoken else text
+    )
 
 
 def _of_servers(cluster: list[str], settings: KafkaSettings) -> Iterator[Finding]:
@@ -144,9 +157,12 @@ def _of_config(config: Mapping[str, str], topic: Topic, settings: KafkaSettings)
             "true: a failover may take back messages, and what replaces them may be skipped; set it to false",
         )
     limit = int(config["max.message.bytes"])
-    text = f"{limit} bytes; a larger message is refused where it is published"
+    text = (
+        f"{limit}: a message has at most {largest_payload(limit)} bytes, wigwag's envelope around it included; a "
+        "larger one is refused where it is published"
+    )
     if limit < _SMALL_MESSAGE_BYTES:
-        yield Finding("warning", "max.message.bytes", f"{text}. That is little: 1 MiB is usual")
+        yield Finding("warning", "max.message.bytes", f"{text}. That is little: 1048588 is usual")
     else:
         yield Finding("ok", "max.message.bytes", text)
 
