@@ -57,7 +57,9 @@ def client(
         with subprocess.Popen(command, cwd=tmp_path, env=variables, pass_fds=[listener.fileno()]) as process:
             try:
                 with connect(address, open_timeout=LIMIT_S) as client:
-                    while client.recv(LIMIT_S) != "welcome":  # before it, perhaps a resync: the link was not up
+                    while (
+                        client.recv(LIMIT_S) != "welcome"
+                    ):  # before it, perhaps a resync: the link was not up
                         pass
                     yield client
             finally:

@@ -36,7 +36,14 @@ class Message:
     payload: bytes
     is_text: bool
     began: int
+    clock: Callable[[], int]
     fate: Fate = Fate.UNCERTAIN
+    #: When the publisher was told.
+    ended: int | None = None
+
+    def end(self, fate: Fate) -> None:
+        """The publisher was told."""
+        self.fate, self.ended = fate, self.clock()
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.publisher}#{self.number} ({self.fate.value}, began {self.began})"
@@ -71,7 +78,7 @@ class Book:
         payload = f"{topic} {publisher} {number} {'x' * padding}".encode()
         if not is_text:
             payload += b"\0\xff"
-        message = Message(topic, publisher, number, payload, is_text, self.now())
+        message = Message(topic, publisher, number, payload, is_text, self.now(), self.now)
         self.by_payload[payload] = message
         self.by_topic[topic].append(message)
         return message

@@ -81,7 +81,7 @@ class Storm:
         faults = self._fleet.ground.server_faults
         if faults:
             is_first = not any(fault.slot is None for fault in self.faults)
-            kind = "kill the server" if is_first else self._rng.choice(list(faults))
+            kind = next(iter(faults)) if is_first else self._rng.choice(list(faults))
             seconds = self._rng.choice((0.1, 0.4, self._deadline_s * 1.5))
             tasks.start_soon(self._inject, kind, None, lambda: faults[kind](seconds))
 

@@ -61,6 +61,15 @@ class FleetNode:
         """Those of this life."""
         return self.broker.sessions[self._first : self._last]
 
+    def server_at(self, tick: int, until: int | None = None) -> int | None:
+        """Where its session was, which lasted from this moment to the other; None where there was none."""
+        until = tick if until is None else until
+        for session in self.sessions:
+            has_begun = session.ready is not None and session.ready < tick
+            if has_begun and (session.ended is None or until < session.ended):
+                return session.server
+        return None
+
     def attach(self) -> Ear:
         """A socket comes."""
         ear = Ear(self.provider.new_socket_id(), self.book)
@@ -115,7 +124,7 @@ class Fleet:
         self.all_nodes: list[FleetNode] = []
 
     async def __aenter__(self) -> Self:
-        self.ground.begin()
+        self.ground.begin(self.book, self.rng)
         async with contextlib.AsyncExitStack() as stack:
             for slot in range(self._size):
                 self.proxies.append(await stack.enter_async_context(self.ground.proxy(slot)))
@@ -141,6 +150,7 @@ class Fleet:
     async def start(self, slot: int) -> FleetNode:
         """A node comes into a slot that is free."""
         broker = self._watch(self.ground.make_broker(slot), self.book)
+        broker.server_of = self.ground.server_of
         return await self._begin(slot, Provider(broker, settings=self.ground.settings), broker)
 
     async def _begin(self, slot: int, provider: Provider, broker: WatchedBroker) -> FleetNode:

@@ -6,20 +6,25 @@ import asyncio
 import contextlib
 import itertools
 import os
+import random
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import anyio.to_thread
 
+from fleets.book import Book, Ear, Message
 from servers.nats import NatsServer
 from servers.process import HOST, HeldPort, ServerProcess
 from servers.proxy import TcpProxy
 from servers.redis import RedisServer
 from wigwag.broker import Broker
 from wigwag.provider import ProviderSettings
+
+if TYPE_CHECKING:
+    from fleets.fleet import FleetNode
 
 #: The largest fleet.
 SLOTS = 5
@@ -38,6 +43,9 @@ SETTINGS = ProviderSettings(
     stop_timeout_s=1.0,
 )
 
+#: "split": its publisher's node was still at the old master, and the socket's at the new one. "crash": it was among
+#: the last that a server took before it was killed, and the socket's node was at another.
+LossBy = Literal["split", "crash"]
 ServerFault = Callable[[float], Awaitable[None]]
 
 
@@ -74,6 +82,8 @@ class Ground(ABC):
 
     def __init__(self) -> None:
         self._held = [HeldPort() for _ in range(SLOTS)]
+        self.rng = random.Random(0)
+        self.book = Book()
         #: Of the fleet that is there now.
         self.prefix = ""
 
@@ -86,8 +96,10 @@ class Ground(ABC):
         """The server's port for the node in this slot."""
         return self.server.port
 
-    def begin(self) -> None:
-        """A new fleet begins, which hears nothing of those before."""
+    def begin(self, book: Book, rng: random.Random) -> None:
+        """A new fleet begins, which hears nothing of those before; ``rng`` chooses what faults hit."""
+        self.book = book
+        self.rng = rng
         self.prefix = f"fleet-{next(_fleets)}"
 
     def proxy(self, slot: int) -> TcpProxy:
@@ -102,6 +114,14 @@ class Ground(ABC):
     @abstractmethod
     def broker_at(port: int, prefix: str) -> Broker:
         """A broker of a fleet's, for what listens on this port."""
+
+    def server_of(self, broker: Broker) -> int | None:
+        """Which of several servers a broker is connected to, where that counts."""
+        return None
+
+    def explain(self, sender: FleetNode, receiver: FleetNode, ear: Ear, message: Message) -> LossBy | None:
+        """By what a message that was taken, and of which nobody was told, may have been lost, if that is known."""
+        return None
 
     @staticmethod
     def child_environment() -> dict[str, str]:
@@ -130,6 +150,7 @@ class Ground(ABC):
 
     @property
     def server_faults(self) -> Mapping[str, ServerFault]:
+        """What can happen, by name; the first is the first that does."""
         return {"kill the server": self.kill, "stop the server": self.pause}
 
 

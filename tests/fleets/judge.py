@@ -16,12 +16,15 @@ from fleets.book import EVERYBODY, ONE, Book, Ear, Fate, Message, Wish
 from fleets.faults import HARMLESS, Fault
 from fleets.fleet import Fleet, FleetNode
 
+SPLIT = "SILENT LOSS BETWEEN TWO MASTERS"
+
 
 @dataclass(frozen=True, slots=True)
 class Outage:
     """A session of a node's was lost, and later a socket there told."""
 
     ended: float
+    closed: float
     next_began: float
     told: float
 
@@ -31,6 +34,8 @@ class Verdict:
     """What is wrong, in words, by kind; all empty where all is well."""
 
     silent_losses: list[str] = field(default_factory=list)
+    #: Silent losses too, of a kind: see :data:`~fleets.grounds.LossBy`.
+    split: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     disorder: list[str] = field(default_factory=list)
     crosstalk: list[str] = field(default_factory=list)
@@ -39,12 +44,15 @@ class Verdict:
     unexplained: list[str] = field(default_factory=list)
     #: Not wrong: what is missing, and was told.
     missing_but_told: int = 0
+    #: Neither, where the broker can't do better: what was lost with a server.
+    lost_in_crash: int = 0
 
     @property
     def wrongs(self) -> list[str]:
         """All that is wrong, the kind first."""
         kinds = {
             "SILENT LOSS": self.silent_losses,
+            SPLIT: self.split,
             "DUPLICATE": self.duplicates,
             "DISORDER": self.disorder,
             "CROSS-TALK": self.crosstalk,
@@ -57,7 +65,7 @@ class Verdict:
     @property
     def is_waiting(self) -> bool:
         """Whether time may still mend what is wrong."""
-        return bool(self.silent_losses or self.untold)
+        return bool(self.silent_losses or self.split or self.untold)
 
 
 def judge(fleet: Fleet, faults: Sequence[Fault] = ()) -> Verdict:
@@ -79,7 +87,8 @@ def _outages(node: FleetNode) -> list[Outage]:
         if session.ended is not None and session.ready is not None:
             ended = session.ended
             began = inf if following is None else following.began
-            outages.append(Outage(ended, began, next((tick for tick in told if tick > ended), inf)))
+            closed = inf if session.closed is None else session.closed
+            outages.append(Outage(ended, closed, began, next((tick for tick in told if tick > ended), inf)))
     return outages
 
 
@@ -99,7 +108,9 @@ class _SocketJudge:
         self, fleet: Fleet, node: FleetNode, ear: Ear, outages: list[Outage], verdict: Verdict
     ) -> None:
         self._book: Book = fleet.book
+        self._ground = fleet.ground
         self._keeps = fleet.ground.keeps
+        self._senders = {each.name: each for each in fleet.all_nodes}
         self._node = node
         self._ear = ear
         self._outages = outages
@@ -187,9 +198,14 @@ class _SocketJudge:
     def _miss(self, wish: Wish, message: Message, told: list[int]) -> None:
         if self._is_forgiven(wish, message, told):
             self._verdict.missing_but_told += 1
+            return
+        sender = self._senders.get(message.publisher.rpartition(".")[0])
+        by = sender and self._ground.explain(sender, self._node, self._ear, message)
+        if by == "crash":
+            self._verdict.lost_in_crash += 1
         else:
             since = [f"{o.ended}-{o.next_began} told {o.told}" for o in self._outages]
-            self._verdict.silent_losses.append(
+            (self._verdict.split if by == "split" else self._verdict.silent_losses).append(
                 f"{self._name}: {message}; wished {wish.wished}, live {wish.live}, left {wish.left}, told {told}, "
                 f"node's outages {since}"
             )
@@ -200,11 +216,20 @@ class _SocketJudge:
             return False
         if any(tick > message.began for tick in told):
             return True
+        if not is_topic and wish.left is not None and message.began < self._heard_everybody_from():
+            return True  # it came before its node heard these, and went before it could be told
         # Who left before the telling was owed a word that came too late, or that nobody could give.
         return wish.left is not None and any(
             outage.ended < wish.left <= outage.told and message.began < outage.told
             for outage in self._outages
         )
+
+    def _heard_everybody_from(self) -> float:
+        ear = self._ear
+        if ear.heard_everybody:
+            return ear.attached
+        hears = (session.hears for session in self._node.sessions)
+        return min((tick for tick in hears if tick is not None and tick > ear.attached), default=inf)
 
     # What was told
 
@@ -212,7 +237,9 @@ class _SocketJudge:
         ear = self._ear
         before = ear.attached
         for tick, topics in ear.resyncs:
-            outages = [] if self._keeps else [o for o in self._outages if before < o.ended < tick]
+            outages = (
+                [] if self._keeps else [o for o in self._outages if before < o.closed and o.ended < tick]
+            )
             is_first = before == ear.attached
             has_cause = bool(outages) or (is_first and not ear.heard_everybody)
             for topic in topics:

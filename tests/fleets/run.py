@@ -116,6 +116,8 @@ def summary(fleet: Fleet, storm: Storm, verdict: Verdict, seed: str, took_s: flo
         f"refused {fates[Fate.REFUSED]}), deliveries {sum(len(ear.heard) for ear in ears)}, faults "
         f"{len(storm.faults)} ({faults}), resyncs {sum(len(ear.resyncs) for ear in ears)}, "
         f"missing but told {verdict.missing_but_told}, silent losses {len(verdict.silent_losses)}"
+        + (f", between two masters {len(verdict.split)}" if verdict.split else "")
+        + (f", with a server {verdict.lost_in_crash}" if verdict.lost_in_crash else "")
     )
 
 

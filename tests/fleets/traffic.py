@@ -30,11 +30,11 @@ async def publish(provider: Provider, message: Message) -> None:
         else:
             await provider.publish(message.topic, text)
     except (NotAccepted, NotRunning):
-        message.fate = Fate.REFUSED
+        message.end(Fate.REFUSED)
     except Uncertain:
-        message.fate = Fate.UNCERTAIN
+        message.end(Fate.UNCERTAIN)
     else:
-        message.fate = Fate.TAKEN
+        message.end(Fate.TAKEN)
 
 
 async def join(node: FleetNode, ear: Ear, *topics: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,11 @@ class SessionLog:
     #: When the node's own channels were live: it hears broadcasts and direct messages from here on.
     hears: int | None = None
     ended: int | None = None
+    #: When the broker was closed after it: core counts its topics as live until then.
+    closed: int | None = None
     ended_s: float = 0.0
+    #: Where it was, as the ground calls it, where that counts.
+    server: int | None = None
     why: str = ""
     gaps: list[tuple[int, list[str] | None]] = field(default_factory=list)
     #: How many topics each call of ``subscribe`` was for.
@@ -34,14 +38,18 @@ class SessionLog:
 class _Inbox:
     """Core's inbox, with an ear to what a session says of itself."""
 
-    def __init__(self, inbox: Inbox, session: SessionLog, book: Book) -> None:
+    def __init__(
+        self, inbox: Inbox, session: SessionLog, book: Book, server_of: Callable[[], int | None]
+    ) -> None:
         self._inbox = inbox
         self._session = session
         self._book = book
+        self._server_of = server_of
         self.deliver = inbox.deliver  # nothing in between: it is the hot path
 
     def ready(self, *, max_payload_bytes: int | None = None, kept: bool = False) -> None:
         self._session.ready, self._session.kept = self._book.now(), kept
+        self._session.server = self._server_of()
         self._inbox.ready(max_payload_bytes=max_payload_bytes, kept=kept)
 
     def gap(self, topics: Sequence[str] | None = None) -> None:
@@ -57,11 +65,13 @@ class WatchedBroker(Broker):
         self.envelope = broker.envelope
         self._book = book
         self.sessions: list[SessionLog] = []
+        #: Which server a broker is connected to.
+        self.server_of: Callable[[Broker], int | None] = lambda _: None
 
     async def run(self, inbox: Inbox) -> None:
         session = SessionLog(self._book.now())
         self.sessions.append(session)
-        watched: Any = _Inbox(inbox, session, self._book)
+        watched: Any = _Inbox(inbox, session, self._book, lambda: self.server_of(self.real))
         try:
             await self._run_real(watched)
         except BaseException as exc:
@@ -94,7 +104,11 @@ class WatchedBroker(Broker):
         await self.real.check()
 
     async def close(self) -> None:
-        await self.real.close()
+        try:
+            await self.real.close()
+        finally:
+            for session in self.sessions[-1:]:
+                session.closed = self._book.now()
 
     @property
     def hears(self) -> bool:

@@ -90,6 +90,21 @@ async def test_a_master_of_which_most_sentinels_think_no_more_fails_the_check(th
             await session.check()
 
 
+async def test_after_a_failover_what_stragglers_publish_to_the_old_master_is_told(
+    three: RedisSentinel,
+) -> None:
+    """Others find the new master at their own next probe; until then we do not hear them."""
+    broker = RedisBroker(RedisSettings(url=RedisUrl.parse(url_of(three)), failover_s=0.2))
+    for _ in range(2):
+        async with open_session(broker) as session:
+            await anyio.sleep(0.4)  # nothing is to come, which tells nobody
+            assert session.inbox.gaps == []
+    await anyio.to_thread.run_sync(three.failover)
+    async with open_session(broker) as session:
+        await until(lambda: bool(session.inbox.gaps), 5, "a gap")
+        assert session.inbox.gaps == [None]
+
+
 @pytest.mark.parametrize("kill", [False, True], ids=["asked for", "master killed"])
 async def test_nodes_live_through_a_failover(three: RedisSentinel, make_node: MakeNode, kill: bool) -> None:
     nodes = [await make_node(url_of(three)) for _ in range(2)]

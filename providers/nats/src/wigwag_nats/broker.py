@@ -83,9 +83,11 @@ class NatsBroker(Broker):
                 deliver(subject[skip:].decode("utf-8", "replace").replace("/", "."), payload)
             elif subject == sync and payload == _FIRST:
                 # A server that has just started takes what the others want a moment after it takes clients.
-                loop.call_later(self._settle_s, ready)
+                timers.append(loop.call_later(self._settle_s, ready))
             elif subject == sync:
                 self._confirm(payload)
+
+        timers: list[asyncio.TimerHandle] = []
 
         def ready() -> None:
             inbox.ready(max_payload_bytes=link.info.get("max_payload"))
@@ -97,6 +99,9 @@ class NatsBroker(Broker):
                 parser.feed(data)
         except (OSError, ProtocolError) as exc:
             raise BrokerLost(f"the link to {link.server} was lost: {str(exc) or type(exc).__name__}") from exc
+        finally:
+            for timer in timers:
+                timer.cancel()
         raise BrokerLost(f"{link.server} closed the link: it stops, or this node read too slowly for it")
 
     def _on_line(self, line: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -33,6 +34,8 @@ class RedisBroker(Broker):
         self._dialer = Dialer(settings)
         #: The session's connections; none without one.
         self.pairs: list[Pair] = []
+        self._master: Address | None = None
+        self._stragglers: asyncio.TimerHandle | None = None
 
     async def run(self, inbox: Inbox) -> None:
         loss = Loss()
@@ -43,7 +46,18 @@ class RedisBroker(Broker):
         _check_role(await pair.open(), address)
         limits = await see_limits(pair.sender)
         inbox.ready(max_payload_bytes=limits.max_payload_bytes)
+        self._expect_stragglers(address, inbox)
         await loss.wait()
+
+    def _expect_stragglers(self, address: Address, inbox: Inbox) -> None:
+        """After a failover each node finds the new master at its own next probe.
+
+        Until then it publishes to the old one, if that lives, and who has moved does not hear it.
+        """
+        if self._master not in (None, address):
+            loop = asyncio.get_running_loop()
+            self._stragglers = loop.call_later(self._settings.failover_s, inbox.gap)
+        self._master = address
 
     async def _address(self) -> Address:
         url = self._settings.url
@@ -80,6 +94,8 @@ class RedisBroker(Broker):
                 raise BrokerLost(f"the sentinels name {master} the master, no longer {pair.address}")
 
     async def close(self) -> None:
+        if self._stragglers is not None:
+            self._stragglers.cancel()
         pairs, self.pairs = self.pairs, []
         for pair in pairs:
             await pair.close()

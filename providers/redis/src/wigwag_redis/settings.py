@@ -38,6 +38,11 @@ class RedisSettings:
     )
     tls_cert_file: Path | None = setting(None, "PEM: the certificate that we show, if the server wants one.")
     tls_key_file: Path | None = setting(None, "PEM: its key, without a passphrase.")
+    failover_s: float = setting(
+        12.0,
+        "How long, after a Sentinel failover, other nodes may still publish to the old master: what they need to "
+        "find the new one, probe interval and timeout. Then sockets are told once more.",
+    )
     envelope: EnvelopeFormat = setting(
         "compact", "How messages are written: wigwag's way, or `json` as OriJS does. Both are read."
     )
