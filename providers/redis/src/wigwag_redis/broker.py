@@ -35,6 +35,7 @@ class RedisBroker(Broker):
         #: The session's connections; none without one.
         self.pairs: list[Pair] = []
         self._master: Address | None = None
+        self._stragglers_until: float | None = None
         self._stragglers: asyncio.TimerHandle | None = None
 
     async def run(self, inbox: Inbox) -> None:
@@ -52,12 +53,19 @@ class RedisBroker(Broker):
     def _expect_stragglers(self, address: Address, inbox: Inbox) -> None:
         """After a failover each node finds the new master at its own next probe.
 
-        Until then it publishes to the old one, if that lives, and who has moved does not hear it.
+        Until then it publishes to the old one, if that lives, and who has moved does not hear it, in this session or
+        in those that follow.
         """
+        loop = asyncio.get_running_loop()
         if self._master not in (None, address):
-            loop = asyncio.get_running_loop()
-            self._stragglers = loop.call_later(self._settings.failover_s, inbox.gap)
+            self._stragglers_until = loop.time() + self._settings.failover_s
         self._master = address
+        if self._stragglers_until is not None:
+            self._stragglers = loop.call_at(self._stragglers_until, self._tell_of_stragglers, inbox)
+
+    def _tell_of_stragglers(self, inbox: Inbox) -> None:
+        self._stragglers_until = None
+        inbox.gap()
 
     async def _address(self) -> Address:
         url = self._settings.url
