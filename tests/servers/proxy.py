@@ -26,14 +26,15 @@ class TcpProxy:
     while ``refuse`` is true, a new connection is reset at once.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, port: int = 0) -> None:
+        """``port`` is where it listens: any that is free, unless given."""
         self._target = target
         self._links: set[asyncio.Task[None]] = set()
         self._moving = asyncio.Event()
         self._moving.set()
         self._dropped: set[Direction] = set()
         self._server: asyncio.Server | None = None
-        self.port = 0
+        self.port = port
         self.delay_s = 0.0
         self.refuse = False
         self.accepted = 0
@@ -46,7 +47,7 @@ class TcpProxy:
 
     async def start(self) -> None:
         """Listen on a free port of 127.0.0.1."""
-        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        self._server = await asyncio.start_server(self._accept, HOST, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def __aenter__(self) -> Self:

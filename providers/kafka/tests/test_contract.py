@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Generator
 
@@ -16,17 +15,6 @@ from wigwag.broker import Broker
 from wigwag.settings import Secret
 from wigwag.testing.contract import BrokerContract
 from wigwag_kafka import Address, KafkaBroker, KafkaSettings
-
-
-class ProxyOnPort(TcpProxy):
-    """One that listens where the server sends its clients on to, test after test."""
-
-    def __init__(self, target: int, port: int) -> None:
-        super().__init__(target)
-        self.port = port
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, HOST, self.port)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +38,7 @@ class TestKafka(BrokerContract):
     async def links(self, server: KafkaServer) -> AsyncGenerator[None]:
         self.server = server
         assert server.advertised_port is not None
-        async with ProxyOnPort(server.port, server.advertised_port) as proxy:
+        async with TcpProxy(server.port, server.advertised_port) as proxy:
             proxy.delay_s = 0.005
             yield
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
@@ -39,17 +38,6 @@ SHORT = ProviderSettings(
 )
 #: Enough that each of four partitions has some.
 TOPICS = [f"room:{n}" for n in range(8)]
-
-
-class ProxyOnPort(TcpProxy):
-    """One that listens where the server sends its clients on to."""
-
-    def __init__(self, target: int, port: int) -> None:
-        super().__init__(target)
-        self.port = port
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, HOST, self.port)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +119,7 @@ class Fleet:
 @pytest.fixture
 async def fleet(server: KafkaServer, topic_name: str) -> AsyncGenerator[Fleet]:
     assert server.advertised_port is not None
-    async with ProxyOnPort(server.port, server.advertised_port) as proxy:
+    async with TcpProxy(server.port, server.advertised_port) as proxy:
         fleet = Fleet(server, topic_name, proxy)
         async with fleet.near, fleet.far:
             await until(lambda: is_up(fleet.near) and is_up(fleet.far))
