@@ -46,7 +46,7 @@ class TcpProxy:
         return len(self._links)
 
     async def start(self) -> None:
-        """Listen on a free port of 127.0.0.1."""
+        """Listen, on 127.0.0.1."""
         self._server = await asyncio.start_server(self._accept, HOST, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
