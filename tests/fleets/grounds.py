@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import os
@@ -49,17 +48,6 @@ LossBy = Literal["split", "crash"]
 ServerFault = Callable[[float], Awaitable[None]]
 
 
-class HeldProxy(TcpProxy):
-    """A proxy on a port that is known beforehand, and the same in test after test."""
-
-    def __init__(self, target: int, port: int) -> None:
-        super().__init__(target)
-        self.port = port
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, HOST, self.port)
-
-
 class Ground(ABC):
     """A server that runs as long as a ``with`` block; it outlives fleets, each of which has a prefix of its own."""
 
@@ -104,7 +92,7 @@ class Ground(ABC):
 
     def proxy(self, slot: int) -> TcpProxy:
         """A new proxy of the node in this slot, which is not started yet."""
-        return HeldProxy(self.target(slot), self.proxy_ports[slot])
+        return TcpProxy(self.target(slot), self.proxy_ports[slot])
 
     def make_broker(self, slot: int) -> Broker:
         """A broker for a node in this slot, which goes through the slot's proxy."""
