@@ -42,7 +42,9 @@ class Api:
     async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.client.post(path, content=content, headers=sent)
+        response = await self.client.post(path, content=content, headers=sent)
+        await settle()  # what a turn publishes is written when it ends
+        return response
 
 
 @asynccontextmanager

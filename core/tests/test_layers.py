@@ -29,6 +29,7 @@ LAYERS = (
     "emitter",
     "factory",
     "sockets",
+    "uvicorn",
     "service",
     "client",
     "sync",
@@ -45,7 +46,8 @@ IO = ("anyio", "asyncio", "socket", "starlette", "threading", "time", "trio", "u
 NEVER = {
     **dict.fromkeys(SANS_IO, IO),
     "provider": ("wigwag.sockets", "wigwag.service", "starlette", "uvicorn"),
-    "sockets": ("wigwag.service", "wigwag.cli"),
+    "sockets": ("wigwag.service", "wigwag.cli", "uvicorn"),
+    "uvicorn": ("wigwag.provider", "starlette"),
     "client": ("wigwag.provider", "wigwag.sockets", "wigwag.service"),
 }
 # All of wigwag that a module imports.

@@ -24,6 +24,7 @@ with warnings.catch_warnings():  # one of uvicorn's protocols is deprecated, and
 
 #: Each is a way to run the same application.
 SERVERS = (
+    pytest.param("uvicorn-wigwag"),
     pytest.param("uvicorn-sansio"),
     pytest.param(
         "uvicorn-websockets",  # it calls what websockets wants to be rid of
@@ -138,7 +139,11 @@ async def _run_uvicorn(
     started: threading.Event,
     options: dict[str, Any],
 ) -> None:
-    ws: Any = {"sansio": "websockets-sansio", "websockets": "websockets"}[flavour]
+    ws: Any = {
+        "wigwag": "wigwag.uvicorn:WebSocketProtocol",
+        "sansio": "websockets-sansio",
+        "websockets": "websockets",
+    }[flavour]
     given = {"timeout_graceful_shutdown": 5, **options}
     server = _Uvicorn(uvicorn.Config(app, ws=ws, log_config=None, lifespan="on", **given))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
-from wigwag.frames import Frame
+from wigwag.frames import Batch, Frame
 from wigwag.messages import Emittable, MessageType, SocketMessage, SocketMessageLike
 
 T = TypeVar("T")
@@ -83,6 +83,25 @@ class LocalSocket(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Begin to close the socket."""
+        ...
+
+
+class BatchingSocket(LocalSocket, Protocol):
+    """A local socket that takes what one turn of the event loop publishes to a topic in one write.
+
+    An extra: a socket without it is given its frames one by one.
+    """
+
+    #: Hands RFC 6455 bytes to the kernel at once, and returns how many it took; may raise OSError. None while
+    #: that would not be right: something else waits to be sent, or the bytes are not for the kernel as they are.
+    send_now: Callable[[bytes], int] | None
+
+    def unsent(self, data: bytes, sent: int) -> None:
+        """Of these bytes only so many could be sent now: the socket sees to the rest."""
+        ...
+
+    def write_batch(self, batch: Batch) -> None:
+        """Send the frames, or queue them within the socket's own limits."""
         ...
 
 

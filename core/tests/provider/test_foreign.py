@@ -126,6 +126,7 @@ async def test_an_extra_element_of_a_later_version_is_no_harm(world: World) -> N
     position = ["epoch", 7]
     envelope = [1, 0, "room", b"x", None, None, "id", position, {"more": 1}]
     world.network.publish("room", msgspec.msgpack.encode(envelope))
+    await settle()
     assert socket.messages == ["x"]
 
 

@@ -45,6 +45,7 @@ async def test_what_is_asked_is_done_at_once(provider: Provider) -> None:
     assert await provider.count_topic("room") == {a.id[:8]: 1}
     await provider.unsubscribe(a.id, "room")
     await provider.publish("room", "to nobody")
+    await settle()
     assert len(a.messages) == 2
     await provider.disconnect(a.id, 3000, "bye")
     await provider.disconnect_user("ann", 3001)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import anyio
 import anyio.abc
 from websockets.frames import Close, Opcode
 from websockets.frames import Frame as ParsedFrame
@@ -14,46 +15,58 @@ from websockets.streams import StreamReader
 from clocks import settle
 from sockets.scripted_asgi import Peer, World
 from wigwag import Sockets
+from wigwag.frames import encode_close
+from wigwag.frames.deflate import Deflater
+from wigwag.sockets.connection import Cancel
 from wigwag.sockets.session import Session
-from wigwag.sockets.transport import EXTENSION, Spawn, Transport, TransportConnection
+from wigwag.sockets.transport import EXTENSION, Receiver, TransportConnection
 
 
 class FakeTransport:
-    """Takes bytes; above ``high_water`` of them it pauses its writer, inside the write, as asyncio's do."""
+    """Takes bytes; while ``is_stuck`` it takes none, and so pauses its writer inside the write."""
 
-    def __init__(self) -> None:
-        self.high_water: int | None = None
+    def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
+        self.is_stuck = False
         self.written: list[bytes] = []
         self.calls: list[str] = []
         self.is_reading = True
         self.is_over = False
-        self.connection: TransportConnection | None = None
-        self.on_close: Callable[[], None] = lambda: None
-        self._buffered = 0
+        self.receiver: Receiver | None = None
+        self.on_close: Callable[[int, str], None] = lambda code, reason: None
+        self.tasks = tasks
+        self.max_message_bytes = 0
+        self.close_timeout_s = 0.0
+        self.deflater: Deflater | None = None
+        self.send_now: Callable[[bytes], int] | None = self._send_now
+
+    def _send_now(self, data: bytes) -> int:
+        assert not self.is_over
+        if self.is_stuck:
+            raise BlockingIOError
+        self.written.append(data)
+        return len(data)
 
     def write(self, data: bytes) -> None:
         assert "close" not in self.calls
         assert type(data) is bytes
         self.written.append(data)
-        self._buffered += len(data)
-        if self.high_water is not None and self._buffered > self.high_water and self.connection is not None:
-            self.connection.pause_writing()
+        if self.is_stuck and self.receiver is not None:
+            self.receiver.pause_writing()
 
     def sent(self) -> None:
         """The client has read all."""
-        self._buffered = 0
-        assert self.connection is not None
-        self.connection.resume_writing()
+        assert self.receiver is not None
+        self.receiver.resume_writing()
 
-    def close(self) -> None:
+    def close(self, code: int, reason: str, timeout_s: float) -> None:
+        self.written.append(encode_close(code, reason))
         self.calls.append("close")
+        self.close_timeout_s = timeout_s
         self.is_over = True
-        self.on_close()
+        self.on_close(code, reason)
 
-    def abort(self) -> None:
-        self.calls.append("abort")
-        self.is_over = True
-        self.on_close()
+    def limit(self, max_message_bytes: int) -> None:
+        self.max_message_bytes = max_message_bytes
 
     def pause_reading(self) -> None:
         self._reads(False, "pause_reading")
@@ -68,49 +81,55 @@ class FakeTransport:
         self.is_reading = reads
         self.calls.append(call)
 
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Cancel:
+        scope = anyio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                await work()
+
+        self.tasks.start_soon(run)
+        return scope.cancel
+
 
 class TakingServer:
     """``scope["extensions"]["wigwag.connection"]``, and the client behind it."""
 
     def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
-        self.transport = FakeTransport()
-        self.transport.on_close = self._is_closed
-        self.session: Session
+        self.transport = FakeTransport(tasks)
+        self.transport.on_close = self._lose
         self.connection: TransportConnection
-        self.tasks = tasks
         self._is_lost = False
         self._taken = 0
 
-    def take_over(
-        self, session: Session, make: Callable[[Transport, Spawn], TransportConnection]
-    ) -> TransportConnection:
-        self.session = session
-        self.connection = self.transport.connection = make(self.transport, self.spawn)
-        return self.connection
+    @property
+    def session(self) -> Session:
+        return self.connection._session
 
-    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.tasks.start_soon(work)
+    def take_over(self, receiver: Receiver) -> None:
+        assert isinstance(receiver, TransportConnection)
+        self.connection = self.transport.receiver = receiver
+        if self._is_lost:  # closed by whoever took it over, before
+            receiver.lost(1006, "")
 
     # The client
 
     async def say(self, *messages: Any) -> None:
         """The client sends these, in one piece, and all that they cause happens."""
         for message in messages:
-            self.session.received(message if isinstance(message, str | bytes) else json.dumps(message))
+            self.connection.received(message if isinstance(message, str | bytes) else json.dumps(message))
         await settle()
 
     async def leave(self, code: int = 1000, reason: str = "") -> None:
         self._lose(code, reason)
         await settle()
 
-    def _is_closed(self) -> None:
-        self._lose(1006, "")
-
     def _lose(self, code: int, reason: str) -> None:
         if not self._is_lost:
             self._is_lost = True
             self.transport.is_over = True
-            self.connection.lost(code, reason)
+            if self.transport.receiver is not None:
+                self.transport.receiver.lost(code, reason)
 
     def take(self) -> list[Any]:
         """What the client has received since it last looked: texts, binaries, and a close as its code and reason."""

@@ -171,7 +171,7 @@ async def test_it_is_so_over_a_transport_too(world: World, caplog: pytest.LogCap
     handled: list[int] = []
     sockets = counting(handled)
     server, _ = await connect(world, sockets)
-    server.transport.high_water = 0
+    server.transport.is_stuck = True
     await server.say(*numbers(10))
     before = list(handled)
     assert 0 < len(before) < 10
@@ -185,10 +185,10 @@ async def test_it_is_so_over_a_transport_too(world: World, caplog: pytest.LogCap
 async def test_over_a_transport_answers_go_on_when_the_client_reads(world: World) -> None:
     handled: list[int] = []
     server, _ = await connect(world, counting(handled))
-    server.transport.high_water = 0
+    server.transport.is_stuck = True
     await server.say(*numbers(10))
     assert len(handled) < 10
-    server.transport.high_water = None
+    server.transport.is_stuck = False
     server.transport.sent()
     await settle()
     assert handled == list(range(10))

@@ -11,7 +11,7 @@ from clocks import settle
 from sockets.scripted_asgi import World, noting, pass_time
 from sockets.scripted_transport import TakingServer, connect
 from wigwag import Limits, SocketContext, Sockets
-from wigwag.sockets.transport import EXTENSION
+from wigwag.sockets.transport import EXTENSION, Receiver
 
 pytestmark = pytest.mark.anyio
 
@@ -81,17 +81,17 @@ async def test_who_floods_is_read_no_further_until_there_is_room(world: World) -
 
     server, _ = await connect(world, Sockets(message=message, limits=Limits(inbox_messages=2)))
     calls = server.transport.calls
-    await server.say("a", "b")  # a was not begun yet when b came
-    assert calls == ["pause_reading", "resume_reading"]
+    await server.say("a", "b")  # a was begun in the call that brought it
+    assert calls == []
     await server.say("c", "d", "e")  # in one piece with what made it full: still taken
-    assert calls == ["pause_reading", "resume_reading", "pause_reading"]
+    assert calls == ["pause_reading"]
     gate.release()
     gate.release()
     await settle()
-    assert len(calls) == 3
+    assert calls == ["pause_reading"]
     gate.release()
     await settle()
-    assert calls[3:] == ["resume_reading"]
+    assert calls == ["pause_reading", "resume_reading"]
     gate.release()
     gate.release()
     await settle()
@@ -174,11 +174,10 @@ async def test_a_message_that_comes_with_the_handshake_waits_for_it(world: World
     sockets = noting(notes, message=lambda ctx, message: notes.append(message))
 
     class Eager(TakingServer):
-        def take_over(self, session: Any, make: Any) -> Any:
-            connection = super().take_over(session, make)
-            session.received("2")
-            session.received("early")
-            return connection
+        def take_over(self, receiver: Receiver) -> None:
+            super().take_over(receiver)
+            receiver.received("2")
+            receiver.received("early")
 
     server = Eager(world.tasks)
     await world.connect(sockets, extensions={EXTENSION: server})
@@ -191,10 +190,9 @@ async def test_who_leaves_with_the_handshake_leaves_nothing(world: World) -> Non
     sockets = noting(notes)
 
     class Fleeting(TakingServer):
-        def take_over(self, session: Any, make: Any) -> Any:
-            connection = super().take_over(session, make)
-            connection.lost(1006)
-            return connection
+        def take_over(self, receiver: Receiver) -> None:
+            super().take_over(receiver)
+            receiver.lost(1006, "")
 
     await world.connect(sockets, extensions={EXTENSION: Fleeting(world.tasks)})
     assert notes == []
@@ -205,10 +203,9 @@ async def test_who_is_sent_away_with_the_handshake_is_not_let_in(world: World) -
     notes: Notes = []
 
     class Closing(TakingServer):
-        def take_over(self, session: Any, make: Any) -> Any:
-            connection = super().take_over(session, make)
-            session.close(1012, "going away")
-            return connection
+        def take_over(self, receiver: Receiver) -> None:
+            super().take_over(receiver)
+            receiver.go_away()
 
     server = Closing(world.tasks)
     sockets = noting(notes)

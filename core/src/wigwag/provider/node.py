@@ -22,7 +22,7 @@ from wigwag.errors import (
     Unsubscribed,
 )
 from wigwag.frames import Frame
-from wigwag.interfaces import LocalSocket
+from wigwag.interfaces import BatchingSocket, LocalSocket
 from wigwag.messages import encode_named
 from wigwag.node import BROADCAST_CHANNEL, new_node_tag, node_channel
 from wigwag.provider.channels import Channels
@@ -85,8 +85,8 @@ class Node:
         self._changed = Signal()
         self._channels = Channels(self._is_wanted, linger_s=settings.linger_s)
         self._channels.restart(self._own)
-        self._waits: Waits[LocalSocket] = Waits()
-        self._ledger: Ledger[LocalSocket] = Ledger()
+        self._waits: Waits[BatchingSocket] = Waits()
+        self._ledger: Ledger[BatchingSocket] = Ledger()
         self._outbox = Outbox(
             broker,
             max_messages=settings.outbox_messages,
@@ -106,18 +106,18 @@ class Node:
     # Sockets and what they want
 
     def attach(self, socket: LocalSocket) -> None:
-        self.fanout.sockets[socket.id] = socket
+        attached = self.fanout.attach(socket)
         self.counters.opened += 1
         if not self.direct and self._own and not self._hears_everybody:
             # Until the node's own channels are live, broadcasts pass it by.
-            self._ledger.everybody((socket,), always=True)
+            self._ledger.everybody((attached,), always=True)
 
     @property
     def _hears_everybody(self) -> bool:
         return self._channels.is_live(BROADCAST_CHANNEL)
 
     def detach(self, socket_id: str) -> bool:
-        socket = self.fanout.sockets.pop(socket_id, None)
+        socket = self.fanout.detach(socket_id)
         if socket is None:
             return False
         for topic in list(self._interest.topics_of(socket)):
@@ -132,7 +132,7 @@ class Node:
             raise NotConnected(topics[0], f"the socket {socket_id} is not connected to this node")
         pending: list[str] = []
         for topic in topics:
-            first = self._interest.add(topic, socket)
+            first = self.fanout.join(topic, socket)
             if self.direct:
                 continue
             if first and self._channels.want(topic):
@@ -144,7 +144,7 @@ class Node:
         if pending:
             await self._wait_until_live(socket, pending)
 
-    async def _wait_until_live(self, socket: LocalSocket, topics: list[str]) -> None:
+    async def _wait_until_live(self, socket: BatchingSocket, topics: list[str]) -> None:
         waits: list[tuple[str, Wait]] = []
         error: SubscribeError | None = None
         for topic in topics:
@@ -182,8 +182,8 @@ class Node:
             self._drop(topic, socket, Unsubscribed(topic, f"unsubscribed from {topic!r} meanwhile"))
         self._changed.set()
 
-    def _drop(self, topic: str, socket: LocalSocket, why: SubscribeError) -> None:
-        last = self._interest.remove(topic, socket)
+    def _drop(self, topic: str, socket: BatchingSocket, why: SubscribeError) -> None:
+        last = self.fanout.leave(topic, socket)
         if last is None or self.direct:
             return
         self._waits.fail(topic, socket, why)

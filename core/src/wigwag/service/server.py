@@ -26,6 +26,7 @@ from wigwag.service.internal import create_internal_app
 from wigwag.service.loading import Watched, load_app
 from wigwag.service.publishing import running
 from wigwag.settings import CoreSettings, Listen, ServiceSettings
+from wigwag.uvicorn import WebSocketProtocol
 
 logger: logging.Logger = logging.getLogger("wigwag.service")
 
@@ -123,9 +124,8 @@ class _Service:
             self._watched,
             # The stock service must start; an application need not know lifespans.
             lifespan="auto" if self._name else "on",
-            ws="websockets-sansio",
+            ws=WebSocketProtocol,
             ws_max_size=_APP_MESSAGE_BYTES if self._name else self._settings.message_bytes,
-            ws_per_message_deflate=False,  # memory and time for each socket, for small messages
             proxy_headers=False,  # X-Forwarded-For is any client's to write, until a setting says whose counts
         )
         internal = _Server(

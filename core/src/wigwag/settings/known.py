@@ -22,6 +22,13 @@ class CoreSettings:
     allowed_origins: tuple[Origin, ...] = setting(
         (), "The origins whose pages may connect, besides the service's own."
     )
+    compression: bool = setting(
+        False,
+        "Compress messages for the clients that can (permessage-deflate), on `wigwag.uvicorn:WebSocketProtocol`.",
+    )
+    compression_min_bytes: int = setting(
+        1024, "Smaller messages are sent as they are: compressing them saves little.", at_least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

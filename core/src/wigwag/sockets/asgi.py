@@ -14,10 +14,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from wigwag.frames import Frame, fit_reason
 from wigwag.provider.counters import Counters
 from wigwag.provider.signal import Signal, now
-from wigwag.sockets.connection import Connection
+from wigwag.sockets.connection import Cancel, Connection
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.session import Session
-from wigwag.wire.client import GOING_AWAY
+from wigwag.wire.client import GOING_AWAY, OVERLOADED
 
 logger: logging.Logger = logging.getLogger("wigwag.sockets")
 
@@ -33,15 +33,14 @@ class AsgiConnection(Connection):
     """Lives as long as :meth:`run` does, which is as long as the ASGI application's call."""
 
     def __init__(
-        self, websocket: WebSocket, limits: Limits, counters: Counters, subprotocol: str | None
+        self,
+        websocket: WebSocket,
+        limits: Limits,
+        counters: Counters,
+        client: tuple[str, int] | None,
+        subprotocol: str | None,
     ) -> None:
-        client = websocket.client
-        super().__init__(
-            limits,
-            counters,
-            client=None if client is None else (client.host, client.port),
-            subprotocol=subprotocol,
-        )
+        super().__init__(limits, counters, client=client, subprotocol=subprotocol)
         self._websocket = websocket
         self._wake = Signal()
         self._room = Signal()
@@ -51,10 +50,17 @@ class AsgiConnection(Connection):
         self._is_reading = True
         self._is_over = False  # the peer has gone, or was told goodbye
 
-    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Cancel:
         """See :class:`Connection`."""
+        scope = anyio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                await work()
+
         if self._tasks is not None:
-            self._tasks.start_soon(work)
+            self._tasks.start_soon(run)
+        return scope.cancel
 
     def pause_reading(self) -> None:
         """See :class:`Connection`."""
@@ -72,8 +78,8 @@ class AsgiConnection(Connection):
         self._sending.deadline = now() + self._limits.close_timeout_s
         self._wake.set()
 
-    def _abort(self, code: int, reason: str) -> None:
-        self._end_as(code, reason)
+    def _abandon(self) -> None:
+        self._end_as(OVERLOADED, "too slow")
         self._sending.cancel()
 
     async def run(self, session: Session) -> None:
@@ -126,7 +132,7 @@ class AsgiConnection(Connection):
                         await self._send(frame)
                     elif self._closing is not None:
                         break
-                    elif self._queue.was_drained():
+                    elif self._queue is not None and self._queue.was_drained():
                         session.drained()
                     else:
                         await self._wake.wait()
@@ -137,7 +143,7 @@ class AsgiConnection(Connection):
             if not isinstance(exc, _GONE):
                 logger.exception("the server failed to send for socket %s", session.id)
             self._is_over = True
-            self._queue.clear()
+            self._queue = None
             if self._closing is None:
                 await anyio.sleep(self._limits.close_timeout_s)
         self._receiving.cancel()

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from wigwag.frames import Frame
+from wigwag.frames import Batch, Frame
 from wigwag.provider.counters import Counters
 from wigwag.provider.signal import Signal
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.queue import SendQueue
-from wigwag.wire.client import OVERLOADED
+
+#: Cancels a piece of work that was begun.
+Cancel = Callable[[], object]
 
 
 class Listener(Protocol):
@@ -41,6 +43,11 @@ class Listener(Protocol):
 class Connection(ABC):
     """One WebSocket, accepted.  Nothing here raises, and only :meth:`has_room` waits."""
 
+    __slots__ = ("_closing", "_counters", "_limits", "_queue", "_relief", "client", "subprotocol")
+
+    #: Whether the session may handle a message in the call that brings it, with no task for what needs none.
+    runs_at_once: ClassVar[bool] = False
+
     def __init__(
         self,
         limits: Limits,
@@ -55,7 +62,8 @@ class Connection(ABC):
         self.subprotocol = subprotocol
         self._limits = limits
         self._counters = counters
-        self._queue = SendQueue(limits)
+        #: Made when something has to wait.
+        self._queue: SendQueue | None = None
         self._closing: tuple[int, str] | None = None
         self._relief: Signal | None = None
 
@@ -67,27 +75,43 @@ class Connection(ABC):
     @property
     def buffered_bytes(self) -> int:
         """How many bytes wait here to be sent."""
-        return self._queue.bytes
+        return 0 if self._queue is None else self._queue.bytes
 
     def write(self, frame: Frame) -> None:
         """Send the frame, or queue it; a socket that is too slow is treated by its policy."""
         if self._closing is not None:
             return
-        lives, dropped = self._queue.push(frame)
+        queue = self._waiting()
+        lives, dropped = queue.push(frame)
         if dropped:
             self._counters.dropped[self._limits.slow] += dropped
         if lives:
             self._flush()
         else:
-            self._counters.dropped["close"] += len(self._queue) + 1
-            self._queue.clear()
-            self._abort(OVERLOADED, "too slow")
+            self._counters.dropped["close"] += len(queue) + 1
+            queue.clear()
+            self._abandon()
+
+    def write_batch(self, batch: Batch) -> None:
+        """Send the frames, or queue them, each as :meth:`write` does."""
+        for frame in batch.frames:
+            self.write(frame)
+
+    def unsent(self, data: bytes, sent: int) -> None:
+        """See :class:`~wigwag.interfaces.BatchingSocket`."""
+        raise NotImplementedError  # a connection that sets a session's send_now has it
 
     def pong(self) -> None:
         """Answer a client's ``2`` with ``3``, ahead of all that waits."""
         if self._closing is None:
-            self._queue.push_pong()
+            self._waiting().push_pong()
             self._flush()
+
+    def _waiting(self) -> SendQueue:
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = SendQueue(self._limits)
+        return queue
 
     def close(self, code: int, reason: str = "") -> None:
         """Close it, after what was written before, within the limit of ``close_timeout_s``."""
@@ -95,19 +119,26 @@ class Connection(ABC):
             self._end_as(code, reason)
             self._finish()
 
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether at least half of what may wait to be sent does."""
+        return self._queue is not None and self._queue.is_backed_up
+
     async def has_room(self) -> None:
         """Return when less than half of what may wait to be sent does, or it closes.
 
         Who answers a client waits for it first: a client that asks faster than it reads is then answered
         as fast as it reads, where its own replies would have closed it as too slow.
         """
-        while self._queue.is_backed_up and self._closing is None:
+        while self.is_backed_up and self._closing is None:
             if self._relief is None:
                 self._relief = Signal()
             await self._relief.wait()
 
     def _next(self) -> Frame | None:
         """The next frame to send."""
+        if self._queue is None:
+            return None
         frame = self._queue.pop()
         if self._relief is not None and not self._queue.is_backed_up:
             self._relief.set()
@@ -120,8 +151,8 @@ class Connection(ABC):
             self._relief.set()
 
     @abstractmethod
-    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a session's work for as long as the connection lives."""
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Cancel:
+        """Run a session's work for as long as the connection lives; returns what cancels it."""
 
     @abstractmethod
     def pause_reading(self) -> None:
@@ -140,5 +171,5 @@ class Connection(ABC):
         """Send what is queued, then a close frame; then it is over."""
 
     @abstractmethod
-    def _abort(self, code: int, reason: str) -> None:
-        """Close at once, without waiting for a peer that does not read."""
+    def _abandon(self) -> None:
+        """Close a socket that is too slow, with 1013, and without waiting for what was queued."""

@@ -1,8 +1,9 @@
 """One connected socket, from the accepted handshake to the end of its ``close`` handler.
 
-Its work is done by at most one task, which exists only while there is some: first the connection guards
-and ``open``, then each message in the order in which it came, so that replies keep that order.  Pings
-are answered beside it.
+Its work is done in the order in which it came, so that replies keep that order: first the connection guards and
+``open``, then each message.  It is done by at most one task, which exists only while there is some; over a connection
+that allows it, a message is begun in the call that brings it, and where its handler is a plain function no task is
+needed at all.  Pings are answered beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -25,7 +26,7 @@ from wigwag.errors import (
     PublishError,
     SocketError,
 )
-from wigwag.frames import Frame
+from wigwag.frames import Batch, Frame
 from wigwag.schema import encode_json
 from wigwag.sockets.context import SocketContext
 from wigwag.sockets.handlers import Handler, Route, call
@@ -51,7 +52,7 @@ from wigwag.wire.client import (
 if TYPE_CHECKING:
     from wigwag.interfaces import WebSocketProvider
     from wigwag.sockets.application import Application
-    from wigwag.sockets.connection import Connection
+    from wigwag.sockets.connection import Cancel, Connection
 
 logger: logging.Logger = logging.getLogger("wigwag.sockets")
 
@@ -60,17 +61,17 @@ UNAVAILABLE = "Unavailable"
 
 
 class Session:
-    """A :class:`~wigwag.interfaces.LocalSocket`, and the
+    """A :class:`~wigwag.interfaces.BatchingSocket`, and the
     :class:`~wigwag.sockets.connection.Listener` of its connection."""
 
     __slots__ = (
         "_admitted",
         "_buckets",
+        "_cancel",
         "_gone",
         "_idle",
         "_inbox",
         "_rate",
-        "_scope",
         "_violations",
         "_working",
         "app",
@@ -78,6 +79,7 @@ class Session:
         "ctx",
         "id",
         "provider",
+        "send_now",
         "user",
         "user_id",
     )
@@ -95,9 +97,11 @@ class Session:
         self._admitted = False
         self._gone = False
         self._working = False
-        self._inbox: deque[tuple[str | bytes, bool]] = deque()
+        self._inbox: deque[tuple[str | bytes, bool]] | None = None  # an empty one takes 600 bytes
         self._idle: anyio.Event | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._cancel: Cancel | None = None
+        #: Kept by the connection.
+        self.send_now: Callable[[bytes], int] | None = None
         self._buckets: dict[Any, TokenBucket] | None = None
         self._violations: TokenBucket | None = None
         limits = app.limits
@@ -113,11 +117,19 @@ class Session:
             self._buckets = {}
         return self._buckets
 
-    # LocalSocket: what the provider calls
+    # BatchingSocket: what the provider calls
 
     def write(self, frame: Frame) -> None:
         """See :class:`~wigwag.interfaces.LocalSocket`."""
         self.connection.write(frame)
+
+    def write_batch(self, batch: Batch) -> None:
+        """See :class:`~wigwag.interfaces.BatchingSocket`."""
+        self.connection.write_batch(batch)
+
+    def unsent(self, data: bytes, sent: int) -> None:
+        """See :class:`~wigwag.interfaces.BatchingSocket`."""
+        self.connection.unsent(data, sent)
 
     def close(self, code: int, reason: str = "") -> None:
         """See :class:`~wigwag.interfaces.LocalSocket`."""
@@ -145,15 +157,33 @@ class Session:
             if allowed:
                 self.connection.pong()
             return
+        if self._may_begin():
+            rest = self._handle(message, allowed)
+            if rest is not None:
+                self._spawn_work(rest)
+            return
+        if self._inbox is None:
+            self._inbox = deque()
         self._inbox.append((message, allowed))
         if self.is_full:
             self.connection.pause_reading()
         self._spawn_work()
 
+    def _may_begin(self) -> bool:
+        """Whether a message may be handled in the call that brings it: nothing is ahead of it."""
+        connection = self.connection
+        return (
+            connection.runs_at_once
+            and not self._working
+            and not self._inbox
+            and self._admitted
+            and not connection.is_backed_up
+        )
+
     @property
     def is_full(self) -> bool:
         """Whether the connection was asked to read no more, until it is asked to resume."""
-        return len(self._inbox) >= self.app.limits.inbox_messages
+        return self._inbox is not None and len(self._inbox) >= self.app.limits.inbox_messages
 
     def pinged(self, data: bytes) -> None:
         """See :class:`~wigwag.sockets.connection.Listener`."""
@@ -175,7 +205,7 @@ class Session:
         """The connection is over; nothing more is written.  What came before is still handled, unless it
         was we who closed: then no handler begins.  Called before the connection notes the peer's close."""
         if self.connection.is_closing:
-            self._inbox.clear()
+            self._inbox = None
         self._gone = True
 
     async def settle(self) -> None:
@@ -192,15 +222,15 @@ class Session:
             self.id,
             self.app.limits.close_timeout_s,
         )
-        if self._scope is not None:
-            self._scope.cancel()
+        if self._cancel is not None:
+            self._cancel()
         with anyio.move_on_after(self.app.limits.close_timeout_s):
             await self._idle.wait()
 
     async def wind_up(self, code: int, reason: str) -> None:
         """Run the ``close`` handler, if ``open`` was run, and forget the socket."""
         self._gone = True
-        self._inbox.clear()
+        self._inbox = None
         try:
             if self._admitted and self.app.on_close is not None:
                 with anyio.move_on_after(self.app.limits.close_timeout_s) as scope:
@@ -215,16 +245,20 @@ class Session:
 
     # The work
 
-    def _spawn_work(self) -> None:
+    def _spawn_work(self, first: Awaitable[None] | None = None) -> None:
+        """Begin to work, unless that is done already; with ``first``, what is left of a message."""
         if not self._working:
             self._working = True
-            self.connection.spawn(self._work)
+            cancel = self.connection.spawn(lambda: self._work(first))
+            if self._working:  # not done in that call
+                self._cancel = cancel
 
-    async def _work(self) -> None:
+    async def _work(self, first: Awaitable[None] | None) -> None:
         try:
-            with anyio.CancelScope() as self._scope:
-                if self._admitted or await self._admit():
-                    await self._handle_inbox()
+            if first is not None:
+                await first
+            if self._admitted or await self._admit():
+                await self._handle_inbox()
         except anyio.get_cancelled_exc_class():
             if _is_being_cancelled():
                 raise
@@ -234,7 +268,7 @@ class Session:
             logger.exception("socket %s failed", self.id)
             self.connection.close(1011, "internal error")
         finally:
-            self._scope = None
+            self._cancel = None
             self._working = False
             if self._idle is not None:
                 self._idle.set()
@@ -272,23 +306,25 @@ class Session:
         return passed
 
     async def _handle_inbox(self) -> None:
-        inbox = self._inbox
-        while inbox:
+        while self._inbox:
             await self.connection.has_room()
+            inbox = self._inbox
             if not inbox or (self.connection.is_closing and not self._gone):
                 break  # we have closed: no handler begins
             was_full = self.is_full
             message, allowed = inbox.popleft()
             if was_full and not self.is_full:
                 self.connection.resume_reading()
-            await self._handle(message, allowed)
+            rest = self._handle(message, allowed)
+            if rest is not None:
+                await rest
 
-    async def _handle(self, message: str | bytes, allowed: bool) -> None:
+    def _handle(self, message: str | bytes, allowed: bool) -> Awaitable[None] | None:
+        """Handle a message; what has to be awaited for the rest of it is returned."""
         app = self.app
         raw = app.on_message
         if raw is not None and allowed and not app.routes:
-            await self._handle_raw(raw, message)
-            return
+            return self._handle_raw(raw, message)
         try:
             if isinstance(message, bytes):
                 raise MalformedMessage("a message is sent as text", None, None)
@@ -297,21 +333,21 @@ class Session:
             if not allowed:
                 self._error(exc.type, exc.correlation_id, TOO_MANY_MESSAGES)
             elif raw is not None:
-                await self._handle_raw(raw, message)
+                return self._handle_raw(raw, message)
             else:
                 details = [{"path": "$", "message": exc.why}]
                 self._error(exc.type, exc.correlation_id, INVALID_MESSAGE, details)
-            return
+            return None
         if not allowed:
             self._error(incoming.type, incoming.correlation_id, TOO_MANY_MESSAGES)
-            return
+            return None
         route = app.routes.get(incoming.type)
         if route is not None:
-            await self._handle_routed(route, incoming)
-        elif raw is not None:
-            await self._handle_raw(raw, message)
-        else:
-            self._error(incoming.type, incoming.correlation_id, UNKNOWN_TYPE)
+            return self._handle_routed(route, incoming)
+        if raw is not None:
+            return self._handle_raw(raw, message)
+        self._error(incoming.type, incoming.correlation_id, UNKNOWN_TYPE)
+        return None
 
     async def _handle_routed(self, route: Route, incoming: Incoming) -> None:
         ctx = self.ctx
@@ -338,10 +374,20 @@ class Session:
         except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
             self._failed(exc, incoming.type, id_)
 
-    async def _handle_raw(self, handler: Handler, message: str | bytes) -> None:
+    def _handle_raw(self, handler: Handler, message: str | bytes) -> Awaitable[None] | None:
         try:
-            await call(handler, self.ctx, message)
+            result = handler(self.ctx, message)
         except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
+            self._failed(exc, None, None)
+            return None
+        if result is None or not isinstance(result, Awaitable):
+            return None
+        return self._finish_raw(result)
+
+    async def _finish_raw(self, result: Awaitable[Any]) -> None:
+        try:
+            await result
+        except Exception as exc:  # noqa: BLE001 - as above
             self._failed(exc, None, None)
 
     def _failed(self, exc: Exception, type_: str | None, id_: CorrelationId | None) -> None:

@@ -31,7 +31,7 @@ from wigwag.sockets.limits import Limits
 from wigwag.sockets.origin import check_origins, is_allowed
 from wigwag.sockets.router import SocketRouter
 from wigwag.sockets.session import Session
-from wigwag.sockets.transport import EXTENSION, Spawn, Transport, TransportConnection
+from wigwag.sockets.transport import EXTENSION, TakeOver, TransportConnection
 from wigwag.wire.client import GOING_AWAY, OVERLOADED, REFUSED
 
 logger: logging.Logger = logging.getLogger("wigwag.sockets")
@@ -314,31 +314,21 @@ class Sockets(Generic[V, E]):
         subprotocol = self._choose_subprotocol(websocket)
         if not await _accept(websocket, subprotocol):
             return
-        extension = (websocket.scope.get("extensions") or {}).get(EXTENSION)
-        if extension is None:
-            connection = AsgiConnection(websocket, app.limits, app.counters, subprotocol)
+        client = None if websocket.client is None else (websocket.client.host, websocket.client.port)
+        server: TakeOver | None = (websocket.scope.get("extensions") or {}).get(EXTENSION)
+        if server is None:
+            connection = AsgiConnection(websocket, app.limits, app.counters, client, subprotocol)
             session.connection = connection
             app.sessions.add(session)
             await connection.run(session)
             return
-        client = websocket.client
-
-        def make(transport: Transport, spawn: Spawn) -> TransportConnection:
-            # All is in place before the server can call the session.
-            session.connection = connection = TransportConnection(
-                transport,
-                spawn,
-                session,
-                app.limits,
-                app.counters,
-                client=None if client is None else (client.host, client.port),
-                subprotocol=subprotocol,
-            )
-            app.sessions.add(session)
-            return connection
-
-        extension.take_over(session, make)
+        taken = TransportConnection(
+            server.transport, session, app.limits, app.counters, client=client, subprotocol=subprotocol
+        )
+        session.connection = taken
+        app.sessions.add(session)
         session.begin()
+        server.take_over(taken)
 
     async def refuse(self, websocket: WebSocket, code: int = REFUSED, reason: str = "refused") -> None:
         """Accept the socket and close it at once: a browser's client then knows not to try again.

@@ -1,10 +1,9 @@
-"""A connection over a raw transport: the seam for a server that hands it over.
+"""A connection over what a server hands over: an accepted WebSocket, without the ASGI call that accepted it.
 
-A server that speaks RFC 6455 itself puts an object with :class:`TakeOver`'s method into
-``scope["extensions"]["wigwag.connection"]``.  Once the handshake is accepted, ``Sockets`` takes the
-connection over and returns: no task, queue or scope is then kept for an idle socket.  Frames are written
-as bytes that were encoded once for all sockets; the server goes on parsing what comes, and calls the
-session.
+A server that speaks RFC 6455 itself puts a :class:`TakeOver` into ``scope["extensions"]["wigwag.connection"]``
+(``wigwag.uvicorn`` does).  Once the handshake is accepted, ``Sockets`` takes the WebSocket over and returns: no task,
+queue or scope is then kept for an idle socket.  Frames are written as bytes that were encoded once for all sockets;
+the server goes on parsing what comes, keeps the connection alive, and closes it as the protocol wants.
 """
 
 from __future__ import annotations
@@ -12,48 +11,113 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from wigwag.frames import Frame, encode_close
+from wigwag.frames import Batch, Frame
+from wigwag.frames.deflate import Deflater
 from wigwag.provider.counters import Counters
-from wigwag.sockets.connection import Connection
+from wigwag.sockets.connection import Cancel, Connection
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.session import Session
+from wigwag.wire.client import GOING_AWAY, OVERLOADED, PONG, TOO_BIG
 
 EXTENSION = "wigwag.connection"
 
+_PONG = Frame.of(PONG)
+#: What waits is sent on in pieces of about so much, that the kernel may take at once.
+_PIECE_BYTES = 64 * 1024
+
+
+class Receiver(Protocol):
+    """What a server tells whoever has taken a WebSocket over.  All synchronous; nothing here may raise."""
+
+    def received(self, message: str | bytes) -> None:
+        """A message came; no more come after :meth:`Transport.pause_reading`."""
+        ...
+
+    def pinged(self, data: bytes) -> None:
+        """A ping came, and is answered (RFC 6455, 5.5.2)."""
+        ...
+
+    def ponged(self, data: bytes) -> None:
+        """A pong came (5.5.3)."""
+        ...
+
+    def pause_writing(self) -> None:
+        """The kernel takes no more: something of what was written waits.  Called inside a ``write``."""
+        ...
+
+    def resume_writing(self) -> None:
+        """All that was written has been taken."""
+        ...
+
+    def go_away(self) -> None:
+        """The server stops: close, with 1012."""
+        ...
+
+    def failed(self, code: int) -> None:
+        """The client broke the protocol, or a limit, and is closed with this code; :meth:`lost` follows."""
+        ...
+
+    def lost(self, code: int, reason: str) -> None:
+        """The WebSocket is over: with the peer's code or, where the server closed it, its own.  Called once, last."""
+        ...
+
 
 class Transport(Protocol):
-    """What is needed of an asyncio transport."""
+    """An accepted WebSocket, for its :class:`Receiver`: whole frames go out, messages come in."""
 
-    def write(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def pause_reading(self) -> None: ...
+    #: See :class:`~wigwag.interfaces.BatchingSocket`; None where all goes through :meth:`write` (TLS).
+    send_now: Callable[[bytes], int] | None
+    #: What compresses frames for it; None where compression was not agreed on.
+    deflater: Deflater | None
+
+    def write(self, data: bytes) -> None:
+        """Send frames.  Of what one read from the client causes all is sent together, when that is handled."""
+        ...
+
+    def close(self, code: int, reason: str, timeout_s: float) -> None:
+        """Send a close frame behind what was written, and wait for the peer's, so long in all."""
+        ...
+
+    def limit(self, max_message_bytes: int) -> None:
+        """Take no larger messages: a client that announces one is closed with 1009."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Hand over no more messages."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Hand over messages again, in a later turn."""
+        ...
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Cancel:
+        """Run it as a task that the server holds and, where it stops, cancels; returns what cancels it."""
+        ...
 
 
 class TakeOver(Protocol):
     """What a server offers in ``scope["extensions"]["wigwag.connection"]``."""
 
-    def take_over(
-        self, session: Session, make: Callable[[Transport, Spawn], TransportConnection]
-    ) -> TransportConnection:
-        """Make the connection over the server's transport, and from now on call the session's
-        ``received``, ``pinged`` and ``ponged``, the connection's ``pause_writing`` and
-        ``resume_writing``, and, once at the end, its ``lost``."""
+    def take_over(self, receiver: Receiver) -> None:
+        """From now on call the receiver, first with what came since the handshake.  ASGI events come no more."""
+        ...
+
+    @property
+    def transport(self) -> Transport:
+        """The WebSocket to take over."""
         ...
 
 
-#: Runs work as a task that the server holds.
-Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-
-
 class TransportConnection(Connection):
-    """Writes straight to the transport while that takes it, and queues while it is paused."""
+    """Writes at once while the kernel takes it all, and queues while it does not.  A :class:`Receiver`."""
+
+    __slots__ = ("_is_paused", "_is_reading", "_session", "_transport")
+
+    runs_at_once = True
 
     def __init__(
         self,
         transport: Transport,
-        spawn: Spawn,
         session: Session,
         limits: Limits,
         counters: Counters,
@@ -63,24 +127,103 @@ class TransportConnection(Connection):
     ) -> None:
         super().__init__(limits, counters, client=client, subprotocol=subprotocol)
         self._transport = transport
-        self._spawn = spawn
         self._session = session
-        self._paused = False
+        self._is_paused = False
         self._is_reading = True
+        self._set_send_now()
+        transport.limit(limits.message_bytes)
 
-    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _set_send_now(self) -> None:
+        """Fan-out may send past this object while nothing waits here."""
+        transport = self._transport
+        may_send = not self._is_paused and self._closing is None and transport.deflater is None
+        self._session.send_now = transport.send_now if may_send else None
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Cancel:
         """See :class:`Connection`."""
-        self._spawn(work)
+        return self._transport.spawn(work)
+
+    def received(self, message: str | bytes) -> None:
+        """See :class:`Receiver`."""
+        self._session.received(message)
+
+    def pinged(self, data: bytes) -> None:
+        """See :class:`Receiver`."""
+        self._session.pinged(data)
+
+    def ponged(self, data: bytes) -> None:
+        """See :class:`Receiver`."""
+        self._session.ponged(data)
+
+    # Writing
 
     def write(self, frame: Frame) -> None:
         """See :class:`Connection`."""
-        if self._paused or self._closing is not None:
+        if self._is_paused or self._closing is not None:
             super().write(frame)
         else:
-            self._transport.write(frame.encoded)
+            self._transport.write(self._encode(frame))
+
+    def write_batch(self, batch: Batch) -> None:
+        """See :class:`Connection`."""
+        if self._is_paused or self._closing is not None:
+            for frame in batch.frames:
+                super().write(frame)
+        else:
+            deflater = self._transport.deflater
+            self._transport.write(batch.encoded if deflater is None else batch.deflated(deflater))
+
+    def unsent(self, data: bytes, sent: int) -> None:
+        """See :class:`~wigwag.interfaces.BatchingSocket`."""
+        self._transport.write(data[sent:])
+
+    def pong(self) -> None:
+        """See :class:`Connection`."""
+        if self._is_paused:
+            super().pong()
+        elif self._closing is None:
+            self._transport.write(_PONG.encoded)
+
+    def _encode(self, frame: Frame) -> bytes:
+        deflater = self._transport.deflater
+        return frame.encoded if deflater is None else frame.deflated(deflater)
+
+    def pause_writing(self) -> None:
+        """See :class:`Receiver`."""
+        self._is_paused = True
+        self._set_send_now()
+
+    def resume_writing(self) -> None:
+        """See :class:`Receiver`."""
+        self._is_paused = False
+        self._flush()
+        if not self._is_paused:
+            self._set_send_now()
+
+    def _flush(self) -> None:
+        queue = self._queue
+        if queue is None:
+            return
+        while not self._is_paused and (piece := self._next_piece()):
+            self._transport.write(piece)
+        if not self._is_paused:
+            was_drained = queue.was_drained()
+            self._queue = None  # most sockets never need one, so that it is not kept
+            if was_drained:
+                self._session.drained()
+
+    def _next_piece(self) -> bytes:
+        piece: list[bytes] = []
+        size = 0
+        while size < _PIECE_BYTES and (frame := self._next()) is not None:
+            piece.append(self._encode(frame))
+            size += len(piece[-1])
+        return b"".join(piece)
+
+    # Reading
 
     def pause_reading(self) -> None:
-        """See :class:`Connection`.  What the server has read already still comes."""
+        """See :class:`Connection`."""
         if self._closing is None and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
@@ -91,43 +234,38 @@ class TransportConnection(Connection):
             self._is_reading = True
             self._transport.resume_reading()
 
-    def pause_writing(self) -> None:
-        """The transport's buffer is above its high-water mark.  Called inside a ``write``."""
-        self._paused = True
+    # The end
 
-    def resume_writing(self) -> None:
-        """The transport's buffer is below its low-water mark."""
-        self._paused = False
-        self._flush()
+    def go_away(self) -> None:
+        """See :class:`Receiver`."""
+        self.close(GOING_AWAY, "going away")
 
-    def _flush(self) -> None:
-        while not self._paused:
-            frame = self._next()
-            if frame is None:
-                break
-            self._transport.write(frame.encoded)
-        if not self._paused and self._queue.was_drained():
-            self._session.drained()
+    def _end_as(self, code: int, reason: str) -> None:
+        super()._end_as(code, reason)
+        self._set_send_now()
 
     def _finish(self) -> None:
-        # What is queued is within the socket's limits, and the transport closes when it has sent it
-        # all, or is aborted by the server's own close timeout.
-        while (frame := self._next()) is not None:
-            self._transport.write(frame.encoded)
+        # What is queued is within the socket's limits, and goes to the transport's buffer, which has so long.
         code, reason = self._closing or (1000, "")
-        self._transport.write(encode_close(code, reason))
-        self._transport.close()
+        while (piece := self._next_piece()) != b"":
+            self._transport.write(piece)
+        self._transport.close(code, reason, self._limits.close_timeout_s)
 
-    def _abort(self, code: int, reason: str) -> None:
-        self._end_as(code, reason)
-        self._transport.abort()
+    def _abandon(self) -> None:
+        # A frame that was begun is finished, so that the peer, should it read on, learns why.
+        self._end_as(OVERLOADED, "too slow")
+        self._transport.close(OVERLOADED, "too slow", self._limits.close_timeout_s)
 
-    def lost(self, code: int, reason: str = "") -> None:
-        """The connection is over; the code is the peer's, or ours where we closed it."""
+    def failed(self, code: int) -> None:
+        """See :class:`Receiver`."""
+        self._counters.refused["too big" if code == TOO_BIG else "protocol error"] += 1
+
+    def lost(self, code: int, reason: str) -> None:
+        """See :class:`Receiver`."""
         self._session.gone()
         code, reason = self._closing or (code, reason)
         self._end_as(code, reason)
-        self._spawn(lambda: self._wind_up(code, reason))
+        self._transport.spawn(lambda: self._wind_up(code, reason))
 
     async def _wind_up(self, code: int, reason: str) -> None:
         await self._session.settle()

@@ -1,0 +1,69 @@
+"""Deadlines of thousands of connections, without a timer for each.  Sans-I/O."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+_SLOTS = 256
+
+
+class Timed(Protocol):
+    """What can have a deadline, one at a time."""
+
+    #: Where it stands in the wheel; kept by the wheel, and None at first.
+    slot: int | None
+    #: How often the wheel has yet to turn.
+    turns: int
+
+    def is_due(self) -> None:
+        """The deadline has passed."""
+        ...
+
+
+class Wheel:
+    """A hashed timing wheel (Varghese and Lauck, SOSP 1987): setting, moving and dropping a deadline cost the same
+    however many there are, and it holds nothing for who has none.
+
+    Whoever owns it calls :meth:`advance` once a tick while :attr:`is_empty` is false.
+    """
+
+    def __init__(self, tick_s: float) -> None:
+        self.tick_s: float = tick_s
+        self._slots: list[dict[Timed, None]] = [{} for _ in range(_SLOTS)]
+        self._now = 0
+        self._count = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has a deadline."""
+        return not self._count
+
+    def set(self, timed: Timed, delay_s: float) -> None:
+        """Set its deadline, in place of the one that it had: a tick late at most, and never early."""
+        self.drop(timed)
+        ticks = max(1, math.ceil(delay_s / self.tick_s)) + 1
+        timed.turns, into = divmod(ticks, _SLOTS)
+        timed.slot = (self._now + into) % _SLOTS
+        self._slots[timed.slot][timed] = None
+        self._count += 1
+
+    def drop(self, timed: Timed) -> None:
+        """It has no deadline any more."""
+        slot = timed.slot
+        if slot is not None:
+            timed.slot = None
+            del self._slots[slot][timed]
+            self._count -= 1
+
+    def advance(self) -> None:
+        """A tick has passed: tell those that are due."""
+        self._now = (self._now + 1) % _SLOTS
+        for timed in list(self._slots[self._now]):
+            if timed.slot != self._now:  # dropped, or moved, by one that was told before it
+                continue
+            if timed.turns:
+                timed.turns -= 1
+            else:
+                self.drop(timed)
+                timed.is_due()
