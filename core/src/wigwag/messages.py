@@ -202,19 +202,28 @@ def encode_message(message: Any, data: Any = None) -> bytes:
 def frame_of(message: str | bytes | Emittable, topic: str | None = None) -> Frame:
     """A text (str), binary (bytes) or typed message, ready to be written to sockets.
 
+    Raises as :func:`payload_of` does.
+    """
+    payload, is_text = payload_of(message)
+    return Frame(payload, is_text, topic, message if isinstance(message, str) else None)
+
+
+def payload_of(message: str | bytes | Emittable) -> tuple[bytes, bool]:
+    """What a client receives for a text (str), binary (bytes) or typed message, and whether that is text.
+
     Raises:
         InvalidMessage: its data does not fit its type, or a text can't be written as UTF-8.
         TypeError: it is none of these.
     """
     if isinstance(message, str):
         try:
-            return Frame.of(message, topic)
+            return message.encode(), True
         except UnicodeEncodeError as exc:  # lone surrogates, as from json.loads
             text = f"the text can't be written as UTF-8: {exc.reason}"
             raise InvalidMessage(text, [{"path": "$", "message": text}]) from None
     if isinstance(message, bytes | bytearray | memoryview):
-        return Frame.of(bytes(message), topic)
-    return Frame(encode_message(message), is_text=True, topic=topic)
+        return bytes(message), False
+    return encode_message(message), True
 
 
 def encode_named(name: str, data: bytes) -> bytes:

@@ -53,6 +53,9 @@ class FakeTransport:
         if self.is_stuck and self.receiver is not None:
             self.receiver.pause_writing()
 
+    def send_rest(self, data: bytes) -> None:
+        self.write(data)
+
     def sent(self) -> None:
         """The client has read all."""
         assert self.receiver is not None

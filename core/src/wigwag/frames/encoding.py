@@ -19,11 +19,15 @@ RSV1: Final = 0x40
 MAX_CONTROL_BYTES: Final = 125
 
 
+#: By the first byte and a size that goes into the second.
+_HEADS: Final = [bytes((first_byte, size)) for first_byte in range(256) for size in range(128)]
+
+
 def encode_frame(first_byte: int, payload: bytes) -> bytes:
     """One unmasked frame, as a server sends it; ``first_byte`` is the opcode with its bits."""
     size = len(payload)
     if size < 126:
-        return bytes((first_byte, size)) + payload
+        return _HEADS[first_byte << 7 | size] + payload
     if size < 65536:
         return bytes((first_byte, 126, size >> 8, size & 0xFF)) + payload
     return bytes((first_byte, 127)) + size.to_bytes(8, "big") + payload

@@ -65,7 +65,6 @@ class Parser:
     """
 
     __slots__ = (
-        "_data",
         "_is_last",
         "_mask",
         "_message",
@@ -73,13 +72,15 @@ class Parser:
         "_remaining",
         "inflates",
         "max_message_bytes",
+        "unread",
     )
 
     def __init__(self, max_message_bytes: int, *, inflates: bool = False) -> None:
         """``inflates``: permessage-deflate was agreed on (RFC 7692)."""
         self.max_message_bytes: int = max_message_bytes
         self.inflates: bool = inflates
-        self._data = b""  # what was fed, and
+        #: What was fed; empty when all of it has been read, so that an idle connection keeps nothing.
+        self.unread: bytes = b""
         self._position = 0  # how much of it was read
         self._message: _Message | None = None
         # Of a frame of that message:
@@ -90,9 +91,9 @@ class Parser:
     def feed(self, data: bytes) -> None:
         """Take what came.  What was not read before stays ahead of it."""
         position = self._position
-        if position < len(self._data):
-            data = self._data[position:] + data
-        self._data = data
+        if position < len(self.unread):
+            data = self.unread[position:] + data
+        self.unread = data
         self._position = 0
 
     def next(self) -> str | bytes | Control | None:
@@ -109,11 +110,11 @@ class Parser:
                     return None
                 if self._is_last:
                     return self._finish()
-            data, position = self._data, self._position
+            data, position = self.unread, self._position
             end = len(data)
             if end - position < 2:
-                if position:  # an idle connection keeps nothing of what it was sent
-                    self._data = data[position:]
+                if position:
+                    self.unread = data[position:]
                     self._position = 0
                 return None
             first, size = data[position], data[position + 1] - _MASKED
@@ -125,8 +126,11 @@ class Parser:
             stop = start + size
             if first in _WHOLE_MESSAGES and self._message is None and 0 <= size <= self.max_message_bytes:
                 if stop <= end:  # by far the most: a message in one frame, all here
-                    self._position = stop
                     payload = apply_mask(data[start:stop], data[header:start])
+                    if stop == end:
+                        self.unread = b""
+                        stop = 0
+                    self._position = stop
                     return payload if first == _WHOLE_BINARY else _text(payload)
             else:
                 self._check(first, data[position + 1])
@@ -190,7 +194,7 @@ class Parser:
         message = self._message
         assert message is not None
         position = self._position
-        chunk = self._data[position : position + self._remaining]
+        chunk = self.unread[position : position + self._remaining]
         taken = len(chunk)
         self._position = position + taken
         self._remaining -= taken

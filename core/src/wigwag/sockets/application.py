@@ -55,6 +55,8 @@ class Application:
         self.sessions: set[Session] = set()
         self._ended: anyio.Event | None = None
         self._user_id = user_id
+        #: Whether all messages go to ``on_message`` as they are.
+        self.takes_raw_only: bool = self.on_message is not None and not self._routers
         self._routes: dict[str, Route] | None = None
 
     @property

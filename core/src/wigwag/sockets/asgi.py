@@ -17,7 +17,7 @@ from wigwag.provider.signal import Signal, now
 from wigwag.sockets.connection import Cancel, Connection
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.session import Session
-from wigwag.wire.client import GOING_AWAY, OVERLOADED
+from wigwag.wire.client import GOING_AWAY, OVERLOADED, TOO_BIG
 
 logger: logging.Logger = logging.getLogger("wigwag.sockets")
 
@@ -98,11 +98,11 @@ class AsgiConnection(Connection):
                     ended = await self._read(session)
                     self._is_over = True
                 session.gone()
-                self._end_as(*(self._closing or ended))
+                self._end_as(*(self.closing or ended))
                 await session.settle()
                 tasks.cancel_scope.cancel()
         finally:
-            code, reason = self._closing or (GOING_AWAY, "going away")
+            code, reason = self.closing or (GOING_AWAY, "going away")
             self._end_as(code, reason)
             self._tasks = None
             with anyio.CancelScope(shield=True):  # bounded: the last word and the close handler have limits
@@ -119,8 +119,13 @@ class AsgiConnection(Connection):
             if event["type"] == "websocket.disconnect":
                 return event.get("code") or _ABNORMAL, event.get("reason") or ""
             text = event.get("text")
-            session.received(event["bytes"] if text is None else text)
-            while not self._is_reading and self._closing is None:
+            message = event["bytes"] if text is None else text
+            if _is_larger(message, self._limits.message_bytes):  # the server's own limit is another
+                self._counters.refused["too big"] += 1
+                self.close(TOO_BIG, f"at most {self._limits.message_bytes} bytes")
+            else:
+                session.received(message)
+            while not self._is_reading and self.closing is None:
                 await self._room.wait()
 
     async def _write(self, session: Session) -> None:
@@ -130,7 +135,7 @@ class AsgiConnection(Connection):
                     frame = self._next()
                     if frame is not None:
                         await self._send(frame)
-                    elif self._closing is not None:
+                    elif self.closing is not None:
                         break
                     elif self._queue is not None and self._queue.was_drained():
                         session.drained()
@@ -144,7 +149,7 @@ class AsgiConnection(Connection):
                 logger.exception("the server failed to send for socket %s", session.id)
             self._is_over = True
             self._queue = None
-            if self._closing is None:
+            if self.closing is None:
                 await anyio.sleep(self._limits.close_timeout_s)
         self._receiving.cancel()
 
@@ -155,12 +160,22 @@ class AsgiConnection(Connection):
             await self._websocket.send({"type": "websocket.send", "bytes": frame.payload})
 
     async def _say_goodbye(self) -> None:
-        if self._is_over or self._closing is None:
+        if self._is_over or self.closing is None:
             return
         self._is_over = True
-        code, reason = self._closing
+        code, reason = self.closing
         # Whatever the server makes of it, the socket is wound up.
         with anyio.CancelScope(shield=True), anyio.move_on_after(_LAST_WORD_S), suppress(Exception):
             await self._websocket.send(
                 {"type": "websocket.close", "code": code, "reason": fit_reason(reason)}
             )
+
+
+def _is_larger(message: str | bytes, limit: int) -> bool:
+    """Whether it is larger than the limit in bytes; a text is encoded only where that decides."""
+    size = len(message)
+    if size > limit:
+        return True
+    if isinstance(message, bytes) or 4 * size <= limit:
+        return False
+    return len(message.encode("utf-8", "surrogatepass")) > limit

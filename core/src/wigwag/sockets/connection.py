@@ -43,7 +43,7 @@ class Listener(Protocol):
 class Connection(ABC):
     """One WebSocket, accepted.  Nothing here raises, and only :meth:`has_room` waits."""
 
-    __slots__ = ("_closing", "_counters", "_limits", "_queue", "_relief", "client", "subprotocol")
+    __slots__ = ("_counters", "_limits", "_queue", "_relief", "client", "closing", "subprotocol")
 
     #: Whether the session may handle a message in the call that brings it, with no task for what needs none.
     runs_at_once: ClassVar[bool] = False
@@ -64,13 +64,14 @@ class Connection(ABC):
         self._counters = counters
         #: Made when something has to wait.
         self._queue: SendQueue | None = None
-        self._closing: tuple[int, str] | None = None
+        #: How it is closed, or about to be: what is written then goes nowhere.
+        self.closing: tuple[int, str] | None = None
         self._relief: Signal | None = None
 
     @property
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be: what is written now goes nowhere."""
-        return self._closing is not None
+        return self.closing is not None
 
     @property
     def buffered_bytes(self) -> int:
@@ -79,7 +80,7 @@ class Connection(ABC):
 
     def write(self, frame: Frame) -> None:
         """Send the frame, or queue it; a socket that is too slow is treated by its policy."""
-        if self._closing is not None:
+        if self.closing is not None:
             return
         queue = self._waiting()
         lives, dropped = queue.push(frame)
@@ -92,6 +93,10 @@ class Connection(ABC):
             queue.clear()
             self._abandon()
 
+    def send(self, payload: bytes, is_text: bool) -> None:
+        """Send what is for this socket alone; as :meth:`write`, where no frame is shared."""
+        self.write(Frame(payload, is_text))
+
     def write_batch(self, batch: Batch) -> None:
         """Send the frames, or queue them, each as :meth:`write` does."""
         for frame in batch.frames:
@@ -103,7 +108,7 @@ class Connection(ABC):
 
     def pong(self) -> None:
         """Answer a client's ``2`` with ``3``, ahead of all that waits."""
-        if self._closing is None:
+        if self.closing is None:
             self._waiting().push_pong()
             self._flush()
 
@@ -115,7 +120,7 @@ class Connection(ABC):
 
     def close(self, code: int, reason: str = "") -> None:
         """Close it, after what was written before, within the limit of ``close_timeout_s``."""
-        if self._closing is None:
+        if self.closing is None:
             self._end_as(code, reason)
             self._finish()
 
@@ -130,7 +135,7 @@ class Connection(ABC):
         Who answers a client waits for it first: a client that asks faster than it reads is then answered
         as fast as it reads, where its own replies would have closed it as too slow.
         """
-        while self.is_backed_up and self._closing is None:
+        while self.is_backed_up and self.closing is None:
             if self._relief is None:
                 self._relief = Signal()
             await self._relief.wait()
@@ -146,7 +151,7 @@ class Connection(ABC):
 
     def _end_as(self, code: int, reason: str) -> None:
         """Note how it ends; nobody need wait for room any more."""
-        self._closing = (code, reason)
+        self.closing = (code, reason)
         if self._relief is not None:
             self._relief.set()
 

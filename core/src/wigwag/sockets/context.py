@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Set
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Set
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from starlette.datastructures import State
@@ -11,7 +11,8 @@ from typing_extensions import TypeVar
 from wigwag.emitter import Emitter
 from wigwag.errors import SocketError
 from wigwag.frames import check_close_code
-from wigwag.messages import Emittable, frame_of
+from wigwag.messages import Emittable, payload_of
+from wigwag.sockets.handlers import DONE
 from wigwag.sockets.limits import TOO_MANY_TOPICS
 
 if TYPE_CHECKING:
@@ -123,13 +124,17 @@ class SocketContext(Generic[U_co, E_co]):
         """Take the wishes back.  Raises InvalidTopic."""
         await self._session.provider.unsubscribe(self._session.id, *topics)
 
-    async def send(self, message: str | bytes | Emittable) -> None:
+    def send(self, message: str | bytes | Emittable) -> Awaitable[None]:
         """Send to this socket, after what was sent before.  To one that has gone it does nothing.
+
+        Nothing is waited for: the call itself sends, so that a handler which is a plain function may leave out
+        the ``await``.
 
         Raises:
             InvalidMessage: the message does not fit its own definition.
         """
-        self._session.write(frame_of(message))
+        self._session.connection.send(*payload_of(message))
+        return DONE
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Begin to close the socket; what was sent before still goes out.

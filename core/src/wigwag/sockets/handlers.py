@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from wigwag.errors import Forbidden
 from wigwag.schema import Schema, schema_of
@@ -18,6 +18,17 @@ Handler = Callable[..., Any]
 Guard = Callable[..., Any]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class _Done:
+    """What can be awaited, and has nothing left to do."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+
+DONE: Final = _Done()
 
 
 async def call(function: Handler, *args: Any) -> Any:

@@ -29,7 +29,7 @@ from wigwag.errors import (
 from wigwag.frames import Batch, Frame
 from wigwag.schema import encode_json
 from wigwag.sockets.context import SocketContext
-from wigwag.sockets.handlers import Handler, Route, call
+from wigwag.sockets.handlers import DONE, Handler, Route, call
 from wigwag.sockets.limits import TOO_MANY_MESSAGES, TokenBucket
 from wigwag.wire.client import (
     FORBIDDEN,
@@ -37,7 +37,6 @@ from wigwag.wire.client import (
     INVALID_MESSAGE,
     PING,
     REFUSED,
-    TOO_BIG,
     UNKNOWN_TYPE,
     VALIDATION_FAILED,
     CorrelationId,
@@ -71,6 +70,7 @@ class Session:
         "_gone",
         "_idle",
         "_inbox",
+        "_may_begin",
         "_rate",
         "_violations",
         "_working",
@@ -97,6 +97,8 @@ class Session:
         self._admitted = False
         self._gone = False
         self._working = False
+        #: Whether a message may be handled in the call that brings it: the connection allows it, nothing is ahead.
+        self._may_begin = False
         self._inbox: deque[tuple[str | bytes, bool]] | None = None  # an empty one takes 600 bytes
         self._idle: anyio.Event | None = None
         self._cancel: Cancel | None = None
@@ -138,47 +140,36 @@ class Session:
     # Listener: what the connection calls
 
     def begin(self) -> None:
-        """The handshake is accepted: guards, then ``open``."""
-        self._spawn_work()
+        """The handshake is accepted: guards, then ``open``; where there are none, no task is needed."""
+        if self.connection.runs_at_once and not self.app.connection_guards and self.app.on_open is None:
+            self._may_begin = self._attach()
+        else:
+            self._spawn_work()
 
     def received(self, message: str | bytes) -> None:
-        """A message came: answer it if it is a ping, else queue it for the handlers."""
-        if self.connection.is_closing:
-            return
-        if _is_larger(message, self.app.limits.message_bytes):
-            self.app.counters.refused["too big"] += 1
-            self.connection.close(TOO_BIG, f"at most {self.app.limits.message_bytes} bytes")
+        """A message came: answer it if it is a ping, else begin to handle it, or queue it for that."""
+        connection = self.connection
+        if connection.closing is not None:
             return
         self.app.counters.received += 1
-        allowed = self._rate is None or self._rate.take()
-        if not allowed:
+        allowed = True
+        if self._rate is not None and not self._rate.take():
+            allowed = False
             self.violated(TOO_MANY_MESSAGES)
         if message == PING:
             if allowed:
-                self.connection.pong()
-            return
-        if self._may_begin():
+                connection.pong()
+        elif self._may_begin and not connection.is_backed_up:
             rest = self._handle(message, allowed)
             if rest is not None:
                 self._spawn_work(rest)
-            return
-        if self._inbox is None:
-            self._inbox = deque()
-        self._inbox.append((message, allowed))
-        if self.is_full:
-            self.connection.pause_reading()
-        self._spawn_work()
-
-    def _may_begin(self) -> bool:
-        """Whether a message may be handled in the call that brings it: nothing is ahead of it."""
-        connection = self.connection
-        return (
-            connection.runs_at_once
-            and not self._working
-            and not self._inbox
-            and self._admitted
-            and not connection.is_backed_up
-        )
+        else:
+            if self._inbox is None:
+                self._inbox = deque()
+            self._inbox.append((message, allowed))
+            if self.is_full:
+                connection.pause_reading()
+            self._spawn_work()
 
     @property
     def is_full(self) -> bool:
@@ -249,6 +240,7 @@ class Session:
         """Begin to work, unless that is done already; with ``first``, what is left of a message."""
         if not self._working:
             self._working = True
+            self._may_begin = False
             cancel = self.connection.spawn(lambda: self._work(first))
             if self._working:  # not done in that call
                 self._cancel = cancel
@@ -270,6 +262,7 @@ class Session:
         finally:
             self._cancel = None
             self._working = False
+            self._may_begin = self._admitted and not self._inbox and self.connection.runs_at_once
             if self._idle is not None:
                 self._idle.set()
 
@@ -280,6 +273,13 @@ class Session:
                 self.connection.close(REFUSED, "refused")
             if self.connection.is_closing:
                 return False
+        if not self._attach():
+            return False
+        if self.app.on_open is not None:
+            await self._call_safely(self.app.on_open)
+        return True
+
+    def _attach(self) -> bool:
         if self.connection.is_closing:  # by either side
             return False
         try:
@@ -288,8 +288,6 @@ class Session:
             self.connection.close(1012, "going away")
             return False
         self._admitted = True
-        if self.app.on_open is not None:
-            await self._call_safely(self.app.on_open)
         return True
 
     async def _passes(self, guard: Any) -> bool:
@@ -323,7 +321,7 @@ class Session:
         """Handle a message; what has to be awaited for the rest of it is returned."""
         app = self.app
         raw = app.on_message
-        if raw is not None and allowed and not app.routes:
+        if raw is not None and allowed and app.takes_raw_only:
             return self._handle_raw(raw, message)
         try:
             if isinstance(message, bytes):
@@ -370,7 +368,7 @@ class Session:
                 result = await result
             if id_ is not None or result is not None:
                 reply = encode_reply(incoming.type, id_, encode_json(result))
-                self.connection.write(Frame(reply, is_text=True))
+                self.connection.send(reply, is_text=True)
         except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
             self._failed(exc, incoming.type, id_)
 
@@ -380,7 +378,7 @@ class Session:
         except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
             self._failed(exc, None, None)
             return None
-        if result is None or not isinstance(result, Awaitable):
+        if result is None or result is DONE or not isinstance(result, Awaitable):
             return None
         return self._finish_raw(result)
 
@@ -414,7 +412,7 @@ class Session:
         error: str,
         details: Details | None = None,
     ) -> None:
-        self.connection.write(Frame(encode_error(type_, id_, error, details), is_text=True))
+        self.connection.send(encode_error(type_, id_, error, details), is_text=True)
 
     async def _call_safely(self, handler: Any, *args: Any) -> None:
         try:
@@ -439,16 +437,6 @@ def _is_being_cancelled() -> bool:
     except RuntimeError:  # trio
         return True
     return task is None or task.cancelling() > 0
-
-
-def _is_larger(message: str | bytes, limit: int) -> bool:
-    """Whether it is larger than the limit in bytes; a text is encoded only where that decides."""
-    size = len(message)
-    if size > limit:
-        return True
-    if isinstance(message, bytes) or 4 * size <= limit:
-        return False
-    return len(message.encode("utf-8", "surrogatepass")) > limit
 
 
 def _code_label(code: int) -> str:

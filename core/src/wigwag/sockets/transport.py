@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from wigwag.frames import Batch, Frame
+from wigwag.frames import Batch, Frame, encode_frame
 from wigwag.frames.deflate import Deflater
+from wigwag.frames.encoding import BINARY, FIN, TEXT
 from wigwag.provider.counters import Counters
 from wigwag.sockets.connection import Cancel, Connection
 from wigwag.sockets.limits import Limits
@@ -21,6 +22,8 @@ from wigwag.wire.client import GOING_AWAY, OVERLOADED, PONG, TOO_BIG
 
 EXTENSION = "wigwag.connection"
 
+_TEXT = FIN | TEXT
+_BINARY = FIN | BINARY
 _PONG = Frame.of(PONG)
 #: What waits is sent on in pieces of about so much, that the kernel may take at once.
 _PIECE_BYTES = 64 * 1024
@@ -74,6 +77,10 @@ class Transport(Protocol):
         """Send frames.  Of what one read from the client causes all is sent together, when that is handled."""
         ...
 
+    def send_rest(self, data: bytes) -> None:
+        """Send what ``send_now`` left of a frame that it began, ahead of all else."""
+        ...
+
     def close(self, code: int, reason: str, timeout_s: float) -> None:
         """Send a close frame behind what was written, and wait for the peer's, so long in all."""
         ...
@@ -111,7 +118,7 @@ class TakeOver(Protocol):
 class TransportConnection(Connection):
     """Writes at once while the kernel takes it all, and queues while it does not.  A :class:`Receiver`."""
 
-    __slots__ = ("_is_paused", "_is_reading", "_session", "_transport")
+    __slots__ = ("_is_paused", "_is_reading", "_session", "_transport", "received")
 
     runs_at_once = True
 
@@ -128,6 +135,8 @@ class TransportConnection(Connection):
         super().__init__(limits, counters, client=client, subprotocol=subprotocol)
         self._transport = transport
         self._session = session
+        #: See :class:`Receiver`.
+        self.received: Callable[[str | bytes], None] = session.received
         self._is_paused = False
         self._is_reading = True
         self._set_send_now()
@@ -136,16 +145,12 @@ class TransportConnection(Connection):
     def _set_send_now(self) -> None:
         """Fan-out may send past this object while nothing waits here."""
         transport = self._transport
-        may_send = not self._is_paused and self._closing is None and transport.deflater is None
+        may_send = not self._is_paused and self.closing is None and transport.deflater is None
         self._session.send_now = transport.send_now if may_send else None
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Cancel:
         """See :class:`Connection`."""
         return self._transport.spawn(work)
-
-    def received(self, message: str | bytes) -> None:
-        """See :class:`Receiver`."""
-        self._session.received(message)
 
     def pinged(self, data: bytes) -> None:
         """See :class:`Receiver`."""
@@ -159,29 +164,39 @@ class TransportConnection(Connection):
 
     def write(self, frame: Frame) -> None:
         """See :class:`Connection`."""
-        if self._is_paused or self._closing is not None:
+        if self._is_paused or self.closing is not None:
             super().write(frame)
         else:
-            self._transport.write(self._encode(frame))
+            transport = self._transport
+            deflater = transport.deflater
+            transport.write(frame.encoded if deflater is None else frame.deflated(deflater))
+
+    def send(self, payload: bytes, is_text: bool) -> None:
+        """See :class:`Connection`."""
+        if self._is_paused or self.closing is not None or self._transport.deflater is not None:
+            self.write(Frame(payload, is_text))
+        else:
+            self._transport.write(encode_frame(_TEXT if is_text else _BINARY, payload))
 
     def write_batch(self, batch: Batch) -> None:
         """See :class:`Connection`."""
-        if self._is_paused or self._closing is not None:
+        if self._is_paused or self.closing is not None:
             for frame in batch.frames:
                 super().write(frame)
         else:
-            deflater = self._transport.deflater
-            self._transport.write(batch.encoded if deflater is None else batch.deflated(deflater))
+            transport = self._transport
+            deflater = transport.deflater
+            transport.write(batch.encoded if deflater is None else batch.deflated(deflater))
 
     def unsent(self, data: bytes, sent: int) -> None:
         """See :class:`~wigwag.interfaces.BatchingSocket`."""
-        self._transport.write(data[sent:])
+        self._transport.send_rest(data[sent:])
 
     def pong(self) -> None:
         """See :class:`Connection`."""
         if self._is_paused:
             super().pong()
-        elif self._closing is None:
+        elif self.closing is None:
             self._transport.write(_PONG.encoded)
 
     def _encode(self, frame: Frame) -> bytes:
@@ -224,13 +239,13 @@ class TransportConnection(Connection):
 
     def pause_reading(self) -> None:
         """See :class:`Connection`."""
-        if self._closing is None and self._is_reading:
+        if self.closing is None and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """See :class:`Connection`."""
-        if self._closing is None and not self._is_reading:
+        if self.closing is None and not self._is_reading:
             self._is_reading = True
             self._transport.resume_reading()
 
@@ -246,7 +261,7 @@ class TransportConnection(Connection):
 
     def _finish(self) -> None:
         # What is queued is within the socket's limits, and goes to the transport's buffer, which has so long.
-        code, reason = self._closing or (1000, "")
+        code, reason = self.closing or (1000, "")
         while (piece := self._next_piece()) != b"":
             self._transport.write(piece)
         self._transport.close(code, reason, self._limits.close_timeout_s)
@@ -263,7 +278,7 @@ class TransportConnection(Connection):
     def lost(self, code: int, reason: str) -> None:
         """See :class:`Receiver`."""
         self._session.gone()
-        code, reason = self._closing or (code, reason)
+        code, reason = self.closing or (code, reason)
         self._end_as(code, reason)
         self._transport.spawn(lambda: self._wind_up(code, reason))
 

@@ -54,37 +54,29 @@ class Request:
         method, target, _ = first.split(b" ", 2)
         if method != b"GET":
             raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a handshake is a GET", [(b"allow", b"GET")])
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.extensions: list[str] = []
-        self.subprotocols: list[str] = []
-        keys: list[bytes] = []
-        versions: list[bytes] = []
-        for line in lines:
-            name, _, value = line.partition(b": ")
-            self.headers.append((name, value))
-            if not name.startswith(b"sec-websocket-"):
-                continue
-            if name == b"sec-websocket-key":
-                keys.append(value)
-            elif name == b"sec-websocket-version":
-                versions.append(value)
-            elif name == b"sec-websocket-protocol":
-                self.subprotocols += _tokens(value)
-            elif name == b"sec-websocket-extensions":
-                self.extensions.append(value.decode("latin-1"))
-        if versions != [b"13"]:
+        fields = [line.partition(b": ") for line in lines]
+        self.headers: list[tuple[bytes, bytes]] = [(name, value) for name, _, value in fields]
+        ours: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            if name.startswith(b"sec-websocket-"):
+                ours.setdefault(name[14:], []).append(value)
+        if ours.get(b"version") != [b"13"]:
             supported = [(b"sec-websocket-version", b"13")]
             raise Refused(HTTPStatus.UPGRADE_REQUIRED, "this server speaks version 13", supported)
+        keys = ours.get(b"key", [])
         if len(keys) != 1 or not _is_key(keys[0]):
             raise Refused(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes in base64")
         self.key: bytes = keys[0]
+        self.subprotocols: list[str] = _tokens(ours.get(b"protocol", ()))
+        self.extensions: list[str] = [value.decode("latin-1") for value in ours.get(b"extensions", ())]
         self.raw_path, self.query = _split_target(target)
         path = self.raw_path.decode("ascii")
         self.path: str = unquote(path) if "%" in path else path
 
 
-def _tokens(value: bytes) -> list[str]:
-    return [token for part in value.decode("latin-1").split(",") if (token := part.strip())]
+def _tokens(values: Sequence[bytes]) -> list[str]:
+    parts = (part for value in values for part in value.decode("latin-1").split(","))
+    return [token for part in parts if (token := part.strip())]
 
 
 def _is_key(value: bytes) -> bool:

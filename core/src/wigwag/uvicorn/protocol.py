@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from enum import IntEnum
 from typing import Any, Final
 
 import uvicorn
@@ -40,11 +39,11 @@ CLOSE_TIMEOUT_S: Final = 5.0
 _PING_FRAME: Final = encode_frame(FIN | PING, b"")
 
 
-class _State(IntEnum):
-    OPENING = 0  # the handshake was asked for, and not answered
-    OPEN = 1
-    CLOSING = 2  # our close frame was sent, the peer's has not come
-    OVER = 3  # nothing more is said; the transport may still be sending
+# The states. Plain numbers, since one is looked at for every message.
+OPENING: Final = 0  # the handshake was asked for, and not answered
+OPEN: Final = 1
+CLOSING: Final = 2  # our close frame was sent, the peer's has not come
+OVER: Final = 3  # nothing more is said; the transport may still be sending
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -87,7 +86,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any], **_: Any
     ) -> None:
         self._hub: Hub = hub_of(config, server_state)
-        self._state = _State.OPENING
+        self._state = OPENING
         self._parser: Parser | None = None  # until the request has come
         self._receiver = AsgiCall(self, self._hub, server_state.default_headers, app_state)
         self._context: contextvars.Context | None = None
@@ -129,9 +128,9 @@ class WebSocketProtocol(asyncio.Protocol):
         parser = self._parser
         if parser is None:
             self._begin(data)
-        elif self._state is not _State.OVER:
+        elif self._state != OVER:
             parser.feed(data)
-            if self._state is _State.OPENING:  # it may not send yet, and is not read further
+            if self._state == OPENING:  # it may not send yet, and is not read further
                 self.pause_reading()
             elif not self._is_held:
                 self._read()
@@ -149,7 +148,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """asyncio's: the kernel has taken all."""
         self._is_writable = True
         self._unsent_bytes = 0
-        if self._pong is not None and self._state is _State.OPEN:
+        if self._pong is not None and self._state == OPEN:
             pong, self._pong = self._pong, None
             self.write(encode_frame(FIN | PONG, pong))
         if self._receiver is not None and self._is_writable:
@@ -165,7 +164,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """uvicorn's: the server stops."""
         if self._receiver is not None:
             self._receiver.go_away()
-        elif self._state is _State.OVER:
+        elif self._state == OVER:
             self._transport.close()
 
     # The handshake
@@ -185,7 +184,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def open(self, answer: bytes, deflater: Deflater | None) -> None:
         """The handshake is accepted, with this answer."""
         assert self._parser is not None
-        self._state = _State.OPEN
+        self._state = OPEN
         self.write(answer)
         self.deflater = deflater
         self._parser.inflates = deflater is not None
@@ -196,7 +195,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def hand_to(self, receiver: Receiver) -> None:
         """From now on this one is called; its handlers see the context variables that the endpoint saw."""
-        if self._state is not _State.OVER:
+        if self._state != OVER:
             self._receiver = receiver
             self._context = contextvars.copy_context()
             if not self._is_writable:
@@ -206,9 +205,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _read(self) -> None:
         """Handle what has come, as far as this turn allows; what that writes is sent together."""
-        if self._state is _State.OVER:
-            return
-        self._cork = []
+        cork: list[bytes] = []
+        self._cork = cork
         try:
             if self._context is None:
                 self._handle()
@@ -221,24 +219,25 @@ class WebSocketProtocol(asyncio.Protocol):
         except Exception:
             logger.exception("a WebSocket failed")
             self._fail(INTERNAL_ERROR, "internal error")
-        finally:
-            self._uncork()
+        self._cork = None
+        if cork and self._state == OPEN:
+            self._send(cork[0] if len(cork) == 1 else b"".join(cork))
 
     def _handle(self) -> None:
         parser = self._parser
         assert parser is not None
         for _ in range(_MESSAGES_A_TURN):
             event = parser.next()
-            if event is None:
+            if isinstance(event, Control):
+                self._control(event)
+            elif event is not None and self._state == OPEN and self._receiver is not None:
+                self._receiver.received(event)
+            if self._is_held or self._state == OVER:
+                return
+            if event is None or not parser.unread:
                 if not self._is_reading:
                     self._is_reading = True
                     self._transport.resume_reading()
-                return
-            if type(event) is Control:
-                self._control(event)
-            elif self._state is _State.OPEN and self._receiver is not None:
-                self._receiver.received(event)  # type: ignore[arg-type]
-            if self._is_held or self._state is _State.OVER:
                 return
         # What is left comes after what other connections have sent.
         self._stop_reading()
@@ -248,7 +247,7 @@ class WebSocketProtocol(asyncio.Protocol):
         receiver = self._receiver
         if event.opcode == CLOSE:
             self._closed_by_peer(event.payload)
-        elif receiver is None or self._state is not _State.OPEN:
+        elif receiver is None or self._state != OPEN:
             pass
         elif event.opcode == PONG:
             receiver.ponged(event.payload)
@@ -266,7 +265,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """See :class:`~wigwag.sockets.transport.Transport`."""
-        if self._state <= _State.OPEN:
+        if self._state <= OPEN:
             self._is_held = True
             self._stop_reading()
 
@@ -277,7 +276,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._hub.loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if not self._is_held and self._state in (_State.OPEN, _State.CLOSING):
+        if not self._is_held and self._state in (OPEN, CLOSING):
             self._read()
 
     def _stop_reading(self) -> None:
@@ -291,13 +290,20 @@ class WebSocketProtocol(asyncio.Protocol):
         """See :class:`~wigwag.sockets.transport.Transport`."""
         if self._cork is not None:
             self._cork.append(data)
-        elif self._state is _State.OPEN:
+        elif self._state == OPEN:
             self._send(data)
 
+    def send_rest(self, data: bytes) -> None:
+        """See :class:`~wigwag.sockets.transport.Transport`."""
+        if self._state == OPEN:
+            self._transport.write(data)
+
     def _uncork(self) -> None:
+        """Send now what this turn has written; the rest of it is sent as it comes."""
         cork, self._cork = self._cork, None
-        if cork and self._state is _State.OPEN:
-            self._send(cork[0] if len(cork) == 1 else b"".join(cork))
+        if cork:
+            self._send(b"".join(cork))
+            cork.clear()
 
     def _send(self, data: bytes) -> None:
         if self._is_writable and self.send_now is not None:
@@ -320,16 +326,16 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def close(self, code: int, reason: str, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """See :class:`~wigwag.sockets.transport.Transport`."""
-        if self._state is _State.OPEN:
+        if self._state == OPEN:
             self._uncork()
             self._send(encode_close(code, reason))
-            self._state = _State.CLOSING
+            self._state = CLOSING
             self._hub.set_deadline(self, timeout_s)
             self.resume_reading()  # for the peer's close frame
 
     def _closed_by_peer(self, payload: bytes) -> None:
         code, reason = parse_close(payload)
-        if self._state is _State.OPEN:
+        if self._state == OPEN:
             self._uncork()
             self._send(encode_close(code))
         self._end(code, reason)
@@ -337,7 +343,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _fail(self, code: int, reason: str) -> None:
         """The peer broke the protocol, or we did ours badly: say so, and read nothing more."""
-        if self._state is _State.OPEN:
+        if self._state == OPEN:
             self._uncork()
             self._send(encode_close(code, reason))
         self._end(code, reason)
@@ -365,7 +371,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _end(self, code: int, reason: str) -> None:
         """The WebSocket is over: nothing more comes of it, or goes to it."""
-        self._state = _State.OVER
+        self._state = OVER
         self.send_now = None
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
@@ -375,7 +381,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def is_due(self) -> None:
         """See :class:`~wigwag.uvicorn.wheel.Timed`: it is time for a ping, or for the peer to have answered."""
-        if self._state is not _State.OPEN:
+        if self._state != OPEN:
             self._transport.abort()
         elif not self._is_writable:
             self._watch_sending()
