@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e mutants wheels pythons oldest fmt pins install browser servers brokers bench-brokers clean
+.PHONY: help run test check lint types unit e2e autobahn autobahn-suite mutants wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
 
 BIN := .venv/bin
 
@@ -13,7 +13,7 @@ help: ## list the targets
 run: ## install what the service needs into .venv, and start it on 127.0.0.1:8000
 	@tools/install run && exec $(BIN)/wigwag serve
 
-test: install browser servers lint types pythons oldest mutants ## everything, from nothing
+test: install browser servers autobahn-suite lint types pythons oldest mutants ## everything, from nothing
 	@$(BIN)/pytest core/tests providers -q -n auto --cov --cov-report=
 	@$(BIN)/pytest tests examples --cov --cov-append --cov-report=term --cov-fail-under=95
 
@@ -30,6 +30,12 @@ unit: install ## the unit tests of core
 
 e2e: install browser servers ## what crosses packages: real sockets, a browser, the examples
 	@$(BIN)/pytest tests examples -q
+
+autobahn-suite: # Autobahn's WebSocket suite, for the tests, where a CPython 2.7 is
+	@tools/autobahn
+
+autobahn: install autobahn-suite ## all of its cases: 20 minutes
+	@PYTHONPATH=tests $(BIN)/python -m autobahn.everything
 
 mutants: install ## plant known defects in core one by one, and see each caught: 3 minutes
 	@$(BIN)/python tools/mutants.py
@@ -58,6 +64,12 @@ browser: ## chromium for the end-to-end tests, where apt-get can bring it
 servers: install ## real brokers for the tests: Debian's where apt-get can bring them, Kafka where Java and Maven are
 	@tools/servers && PYTHONPATH=tests $(BIN)/python -m servers.kafka
 
+bench: servers ## CPU, latency and memory beside other servers, into docs/performance.md: 25 minutes
+	@tools/bench --write
+
+bench-compare: install ## this checkout's wigwag beside that of a commit, BASE=rev: 2 minutes
+	@tools/bench --compare $(BASE)
+
 bench-brokers: servers ## CPU a message on each broker, beside the client libraries' own ways: 7 minutes
 	@$(BIN)/python bench/brokers/run.py
 
@@ -65,4 +77,4 @@ brokers: servers ## Redis, NATS and Kafka to play with, each with the line that 
 	@PYTHONPATH=tests exec $(BIN)/python tools/brokers.py
 
 clean: ## remove what these targets made
-	@rm -rf .venv .venv.lock .venvs .brokers .coverage* .hypothesis .*_cache dist && find . -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .venv .venv.lock .venvs .brokers .autobahn .bench .coverage* .hypothesis .*_cache dist && find . -name __pycache__ -prune -exec rm -rf {} +

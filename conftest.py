@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,7 @@ def are_here(*programs: str) -> Callable[[], bool]:
     return lambda: all(shutil.which(program, path=path) for program in programs)
 
 
+HERE = Path(__file__).parent
 CHROMIUM = os.environ.get("CHROMIUM", "chromium")
 
 NEEDS = {
@@ -63,6 +65,12 @@ NEEDS = {
         lambda: False,
         "Java 17 and Maven, which fetches it",
     ),
+    "autobahn": Need(
+        (HERE / ".autobahn/environment/bin/wstest").exists,
+        lambda: runs(str(HERE / "tools/find-python27")),
+        "tools/autobahn, where there is a CPython 2.7",
+    ),
+    "cc": Need(are_here("cc"), is_root_with_apt, "apt-get install gcc libc6-dev"),
     "openssl": Need(are_here("openssl"), is_root_with_apt, "make servers"),
 }
 IN_CI = bool(os.environ.get("CI"))

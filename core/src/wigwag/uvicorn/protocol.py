@@ -63,6 +63,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_cork",
         "_heard",
         "_hub",
+        "_is_ending",
         "_is_held",
         "_is_reading",
         "_is_writable",
@@ -95,6 +96,8 @@ class WebSocketProtocol(asyncio.Protocol):
         #: Whether the receiver wants no messages now, and whether the transport reads.
         self._is_held = False
         self._is_reading = True
+        #: Whether what ends it has been read: nothing behind that counts.
+        self._is_ending = False
         #: Whether the transport's buffer is empty: its high-water mark is 0.
         self._is_writable = True
         #: The payload of a ping that is to be answered once that can be sent.
@@ -215,7 +218,7 @@ class WebSocketProtocol(asyncio.Protocol):
         except ProtocolError as exc:
             if self._receiver is not None:
                 self._receiver.failed(exc.code)
-            self._fail(exc.code, exc.reason)
+            self._end_soon(self._fail, exc.code, exc.reason)
         except Exception:
             logger.exception("a WebSocket failed")
             self._fail(INTERNAL_ERROR, "internal error")
@@ -246,7 +249,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _control(self, event: Control) -> None:
         receiver = self._receiver
         if event.opcode == CLOSE:
-            self._closed_by_peer(event.payload)
+            self._end_soon(self._closed_by_peer, *parse_close(event.payload))
         elif receiver is None or self._state != OPEN:
             pass
         elif event.opcode == PONG:
@@ -271,7 +274,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """See :class:`~wigwag.sockets.transport.Transport`."""
-        if self._is_held:
+        if self._is_held and not self._is_ending:
             self._is_held = False
             self._hub.loop.call_soon(self._read_on)
 
@@ -333,16 +336,24 @@ class WebSocketProtocol(asyncio.Protocol):
             self._hub.set_deadline(self, timeout_s)
             self.resume_reading()  # for the peer's close frame
 
-    def _closed_by_peer(self, payload: bytes) -> None:
-        code, reason = parse_close(payload)
+    def _end_soon(self, end: Callable[[int, str], None], code: int, reason: str) -> None:
+        """End it when this turn is over, so that what came before is answered by who can do so at once."""
+        self._is_ending = self._is_held = True
+        self._stop_reading()
+        self._hub.loop.call_soon(end, code, reason)
+
+    def _closed_by_peer(self, code: int, reason: str) -> None:
+        if self._state == OVER:
+            return
         if self._state == OPEN:
-            self._uncork()
             self._send(encode_close(code))
         self._end(code, reason)
         self._finish()
 
     def _fail(self, code: int, reason: str) -> None:
         """The peer broke the protocol, or we did ours badly: say so, and read nothing more."""
+        if self._state == OVER:
+            return
         if self._state == OPEN:
             self._uncork()
             self._send(encode_close(code, reason))

@@ -1,0 +1,1 @@
+"""Autobahn's WebSocket test suite against uvicorn, with a protocol class and applications that echo."""
