@@ -1,0 +1,1 @@
+"""wigwag's WebSockets beside other servers': CPU time, latency, memory. See bench/README.md."""
