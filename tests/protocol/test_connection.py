@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from websockets.frames import Opcode
 
-from wigwag import Limits, SocketContext, Sockets
 from protocol.serving import Client, frame, serving, until
 from protocol.test_asgi import Echo, Receive, Send
+from wigwag import Limits, SocketContext, Sockets
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from websockets.frames import Opcode
 
-from wigwag import Limits, SocketContext, Sockets
 from protocol.serving import Client, Left, Serving, frame, serving, until
 from protocol.test_asgi import Receive, Send
+from wigwag import Limits, SocketContext, Sockets
 
 pytestmark = pytest.mark.anyio
 
@@ -109,7 +109,7 @@ async def in_the_middle_of_a_message(client: Client, life: Life) -> None:
 
 async def not_reading(client: Client, life: Life) -> None:
     await idle(client, life)
-    while client.push(frame(Opcode.BINARY, b"x" * 60_000)):  # until the server reads no more either
+    while client.push(frame(Opcode.BINARY, b"x" * 60_000)):  # noqa: ASYNC110 - nothing tells
         await asyncio.sleep(0.001)
 
 
