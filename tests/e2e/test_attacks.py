@@ -68,11 +68,11 @@ def test_answers_to_pings_that_nobody_reads_are_bounded() -> None:
         for _ in range(50):
             raw.say("echo", "x" * 10_000)
         wait_until(lambda: "pinger" in world.contexts, "it is open")
-        queue = world.contexts["pinger"].connection._queue
-        wait_until(lambda: len(queue) > 10, "nothing more goes out")
+        connection = world.contexts["pinger"].connection
+        wait_until(lambda: len(connection._queue or ()) > 10, "nothing more goes out")
         raw.socket.sendall(frame(TEXT, b"2") * 10_000)
         wait_until(lambda: world.provider.counters.received == 10_050, "all are received")
-        assert 64 <= len(queue) <= 64 + 50
+        assert 64 <= len(connection._queue or ()) <= 64 + 50
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
@@ -107,7 +107,7 @@ def test_a_client_that_floods_a_busy_handler_is_read_no_further(
         (session,) = [s for s in world.sockets._app.sessions if s.user == "flooder"]
         wait_until(lambda: session.is_full, "its inbox is full")
         assert bystander.ask("echo", 1)["data"] == 1
-        assert len(session._inbox) == INBOX
+        assert len(session._inbox or ()) == INBOX
         server.run(world.release)
         assert raw.hear() == {"type": "slow", "data": "done"}
         assert [raw.hear()["correlationId"] for _ in range(count)] == list(range(count))

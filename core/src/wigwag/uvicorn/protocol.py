@@ -36,6 +36,8 @@ _MESSAGES_A_TURN: Final = 64
 #: How long the peer has for its part of the end, where nobody says otherwise. In seconds.
 CLOSE_TIMEOUT_S: Final = 5.0
 
+#: What may wait in a transport that encrypts before the connection is paused.
+_TLS_BUFFER_BYTES: Final = 64 * 1024
 _PING_FRAME: Final = encode_frame(FIN | PING, b"")
 
 
@@ -98,7 +100,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._is_reading = True
         #: Whether what ends it has been read: nothing behind that counts.
         self._is_ending = False
-        #: Whether the transport's buffer is empty: its high-water mark is 0.
+        #: Whether the transport's buffer is empty (over TLS: nearly so).
         self._is_writable = True
         #: The payload of a ping that is to be answered once that can be sent.
         self._pong: bytes | None = None
@@ -118,9 +120,12 @@ class WebSocketProtocol(asyncio.Protocol):
         """asyncio's."""
         self._transport = transport
         self._hub.connections.add(self)
+        if transport.get_extra_info("sslcontext") is not None:
+            transport.set_write_buffer_limits(high=_TLS_BUFFER_BYTES)  # 0 would never be seen to be empty
+            return
         # Anything that waits in the transport makes itself known, so that nothing is ever written past it.
         transport.set_write_buffer_limits(high=0)
-        if sys.platform != "win32" and transport.get_extra_info("sslcontext") is None:
+        if sys.platform != "win32":
             # A tenth cheaper than the transport's own write, which does the same first.
             fd = transport.get_extra_info("socket").fileno()
             self.send_now = functools.partial(os.write, fd)
