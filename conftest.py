@@ -70,7 +70,7 @@ NEEDS = {
         lambda: runs(str(HERE / "tools/find-python27")),
         "tools/autobahn, where there is a CPython 2.7",
     ),
-    "cc": Need(are_here("cc"), is_root_with_apt, "apt-get install gcc libc6-dev"),
+    "cc": Need(are_here("cc"), is_root_with_apt, "make servers"),
     "openssl": Need(are_here("openssl"), is_root_with_apt, "make servers"),
 }
 IN_CI = bool(os.environ.get("CI"))
