@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e autobahn autobahn-suite mutants wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
+.PHONY: help run test check lint types unit e2e autobahn autobahn-suite mutants fuzz wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
 
 BIN := .venv/bin
 
@@ -39,6 +39,9 @@ autobahn: install autobahn-suite ## all of its cases: 20 minutes
 
 mutants: install ## plant known defects in core one by one, and see each caught: 3 minutes
 	@$(BIN)/python tools/mutants.py
+
+fuzz: install ## a million streams through the parser of frames, bent: half a minute (ARGS="--seconds 600")
+	@$(BIN)/python tools/fuzz.py $(ARGS)
 
 wheels: install ## build each distribution, install it into an empty environment, try it
 	@$(BIN)/pytest tests/test_wheels.py -v

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from typing_extensions import TypeVar
 
@@ -252,7 +253,7 @@ class Sockets(Generic[V, E]):
 
     def route(self, path: str, name: str | None = None) -> WebSocketRoute:
         """The route to give to Starlette."""
-        return WebSocketRoute(path, self._endpoint, name=name)
+        return WebSocketRoute(path, _Endpoint(self._endpoint), name=name)
 
     async def _endpoint(self, websocket: WebSocket) -> None:
         self._require_running()
@@ -368,6 +369,17 @@ class Sockets(Generic[V, E]):
                 provider.new_socket_id()  # raises NotRunning, saying what to write
             self._app.counters = provider.counters
         return provider
+
+
+class _Endpoint:
+    """Our endpoint as an ASGI application: around a function Starlette puts its handling of HTTPException, which is a
+    tenth of a handshake, and ours to handle."""
+
+    def __init__(self, endpoint: Callable[[WebSocket], Awaitable[None]]) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoint(WebSocket(scope, receive, send))
 
 
 async def _accept(websocket: WebSocket, subprotocol: str | None) -> bool:
