@@ -197,6 +197,9 @@ class Parser:
         chunk = self.unread[position : position + self._remaining]
         taken = len(chunk)
         self._position = position + taken
+        if self._position == len(self.unread):
+            self.unread = b""
+            self._position = 0
         self._remaining -= taken
         mask = self._mask
         chunk = apply_mask(chunk, mask)

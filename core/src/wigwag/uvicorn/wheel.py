@@ -40,11 +40,11 @@ class Wheel:
         return not self._count
 
     def set(self, timed: Timed, delay_s: float) -> None:
-        """Set its deadline, in place of the one that it had: a tick late at most, and never early."""
+        """Set its deadline, in place of the one that it had: two ticks late at most, and never early."""
         self.drop(timed)
         ticks = max(1, math.ceil(delay_s / self.tick_s)) + 1
-        timed.turns, into = divmod(ticks, _SLOTS)
-        timed.slot = (self._now + into) % _SLOTS
+        timed.turns = (ticks - 1) // _SLOTS
+        timed.slot = (self._now + ticks) % _SLOTS
         self._slots[timed.slot][timed] = None
         self._count += 1
 
@@ -59,11 +59,14 @@ class Wheel:
     def advance(self) -> None:
         """A tick has passed: tell those that are due."""
         self._now = (self._now + 1) % _SLOTS
-        for timed in list(self._slots[self._now]):
-            if timed.slot != self._now:  # dropped, or moved, by one that was told before it
-                continue
-            if timed.turns:
-                timed.turns -= 1
-            else:
+        due: list[Timed] = []
+        for timed in self._slots[self._now]:
+            timed.turns -= 1
+            if timed.turns < 0:
+                due.append(timed)
+        for timed in due:
+            if (
+                timed.slot is not None and timed.turns < 0
+            ):  # not dropped, or moved, by one that was told before it
                 self.drop(timed)
                 timed.is_due()
