@@ -59,13 +59,12 @@ class Input(NamedTuple):
     cuts: Sequence[int] = ()
 
     @property
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Sequence[bytes]:
         """Its pieces."""
-        begin = 0
-        for end in self.cuts:
-            yield self.data[begin:end]
-            begin = end
-        yield self.data[begin:]
+        data, cuts = self.data, self.cuts
+        if not cuts:
+            return (data,)
+        return [data[begin:end] for begin, end in zip((0, *cuts), (*cuts, len(data)), strict=True)]
 
 
 class Wrong(Exception):
@@ -110,14 +109,15 @@ class Maker:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
+        self._fraction = self._random.random
         self._streams = [self._stream() for _ in range(STREAMS)]
 
     def _below(self, limit: int) -> int:
         """A number; random's own randrange takes three times as long."""
-        return int(self._random.random() * limit)
+        return int(self._fraction() * limit)
 
     def _one_of(self, choices: Sequence[T]) -> T:
-        return choices[int(self._random.random() * len(choices))]
+        return choices[int(self._fraction() * len(choices))]
 
     def _frame(self, first: int, payload: bytes) -> bytes:
         size = len(payload)
@@ -158,7 +158,7 @@ class Maker:
 
     def _stream(self) -> bytes:
         parts = [
-            self._control() if self._below(5) == 0 else self._message() for _ in range(1 + self._below(4))
+            self._control() if self._below(5) == 0 else self._message() for _ in range(1 + self._below(3))
         ]
         if self._below(5) == 0:
             code = self._one_of((1000, 1001, 1005, 3000, 4999, 5000)).to_bytes(2, "big")
@@ -167,16 +167,12 @@ class Maker:
             )
         return b"".join(parts)
 
-    def _place(self, size: int) -> int:
-        """Somewhere; rather where it begins, since heads say more than payloads."""
-        spread = self._random.random()
-        return int(spread * spread * size)
-
     def _bend(self, data: bytearray) -> None:
         """Do one thing to it."""
         size = len(data)
-        at = self._place(size)
-        kind = self._below(8)
+        # Rather where it begins: heads say more than payloads.
+        at = int(self._fraction() * self._fraction() * size)
+        kind = int(self._fraction() * 8)
         if kind == 0:
             del data[at:]
         elif kind == 1:
@@ -191,7 +187,7 @@ class Maker:
             data[at] = self._one_of(BYTES) if kind == 5 else data[at] ^ 1 << self._below(8)
 
     def _cuts(self, size: int) -> Sequence[int]:
-        kind = self._below(8)
+        kind = int(self._fraction() * 8)
         if kind < 3 or size < 2:
             return ()
         if kind < 6:
@@ -210,7 +206,7 @@ class Maker:
             for _ in range((kind + 1) // 4):  # one in eight stays as it is
                 self._bend(bent)
             data = bytes(bent)
-        return Input(data, self._one_of(LIMITS), self._below(2) == 0, self._cuts(len(data)))
+        return Input(data, self._one_of(LIMITS), self._fraction() < 0.5, self._cuts(len(data)))
 
 
 @dataclass
@@ -270,18 +266,18 @@ def watched() -> Iterator[None]:
 
 
 def try_one(stream: Input, report: Report, number: int) -> None:
-    """Read it, count what came; one in eight is read once more, in one piece."""
+    """Read it, count what came; one in ten is read once more, in one piece."""
     events = read(stream)
     code = 0
     for event in events:
-        if type(event) is int:
-            code = event
-        elif type(event) is Control:
+        if type(event) is Control:
             report.controls += 1
+        elif type(event) is int:
+            code = event
         else:
             report.messages += 1
     report.codes[code] += 1
-    if stream.cuts and number % 8 == 0:
+    if stream.cuts and number % 10 == 0:
         whole = read(Input(stream.data, stream.limit, stream.inflates))
         if whole != events:
             raise Wrong(f"in pieces it is {events!r:.200}, in one {whole!r:.200}")

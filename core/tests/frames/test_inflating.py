@@ -118,7 +118,7 @@ def test_a_bomb_is_cut_at_the_limit(limit: int) -> None:
 def test_a_compressed_size_is_refused_when_it_is_announced() -> None:
     """A message may be a little larger compressed, where it can't be; more is too much before it has come."""
     most = most_compressed_bytes(1000)
-    assert 1000 < most < 1100
+    assert 1000 < most < 1200
     for first in (COMPRESSED | BINARY, RSV1 | BINARY):
         assert read(header(first, most)[:4], 1000, inflates=True) == []
         assert read(header(first, most + 1)[:4], 1000, inflates=True) == [1009]

@@ -28,6 +28,7 @@ class FakeTransport:
     def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
         self.is_stuck = False
         self.written: list[bytes] = []
+        self.rests: list[bytes] = []
         self.calls: list[str] = []
         self.is_reading = True
         self.is_over = False
@@ -54,6 +55,7 @@ class FakeTransport:
             self.receiver.pause_writing()
 
     def send_rest(self, data: bytes) -> None:
+        self.rests.append(data)
         self.write(data)
 
     def sent(self) -> None:

@@ -14,8 +14,10 @@ from starlette.requests import HTTPConnection
 
 from clocks import settle
 from sockets.scripted_asgi import World, noting, pass_time
-from sockets.scripted_transport import connect
+from sockets.scripted_transport import TakingServer, connect
 from wigwag import Limits, SocketContext, SocketRouter, Sockets
+from wigwag.frames.deflate import Deflater
+from wigwag.sockets.transport import EXTENSION
 
 pytestmark = pytest.mark.anyio
 
@@ -157,6 +159,7 @@ async def test_of_what_the_kernel_took_half_the_rest_follows(world: World) -> No
     server.session.send_now = half
     await publish(sockets, "hello")
     assert server.take() == ["hello"]
+    assert server.transport.rests == [b"ello"]  # ahead of what the server has corked
     await publish(sockets, "waits")
     assert server.take() == []
     server.transport.is_stuck = False
@@ -175,6 +178,36 @@ async def test_a_pong_passes_what_waits(world: World) -> None:
     server.transport.is_stuck = False
     server.transport.sent()
     assert server.take() == ["1", "3", "2"]
+
+
+async def test_nothing_follows_a_close_frame(world: World) -> None:
+    notes: Notes = []
+    sockets = noting(notes)
+    server, _ = await connect(world, sockets)
+    server.transport.on_close = lambda code, reason: None  # the client does not answer yet
+    await publish(sockets, "1")
+    await notes[0].close(4000)
+    await publish(sockets, "2")
+    await notes[0].send("3")
+    assert server.take() == ["1", (4000, "")]
+    server.connection.lost(4000, "")
+
+
+async def test_who_agreed_to_compression_gets_what_is_compressed(world: World) -> None:
+    sockets = noting([])
+    deflater = Deflater(100)
+    servers = []
+    for agreed in (None, deflater, deflater):
+        server = TakingServer(world.tasks)
+        server.transport.deflater = agreed
+        await world.connect(sockets, extensions={EXTENSION: server})
+        servers.append(server)
+    plain, first, second = (server.transport for server in servers)
+    await publish(sockets, "short", "x" * 1000)
+    assert [len(data) for data in plain.written] == [7, 1004]
+    assert first.written[0] == plain.written[0]
+    assert len(first.written[1]) < 50
+    assert first.written[1] == second.written[1]
 
 
 async def test_too_slow_is_closed_with_1013_behind_what_was_begun(world: World) -> None:

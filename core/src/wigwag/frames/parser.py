@@ -113,9 +113,7 @@ class Parser:
             data, position = self.unread, self._position
             end = len(data)
             if end - position < 2:
-                if position:
-                    self.unread = data[position:]
-                    self._position = 0
+                self._await_more()
                 return None
             first, size = data[position], data[position + 1] - _MASKED
             header = position + 2
@@ -137,10 +135,12 @@ class Parser:
                 if header <= end:
                     self._check_size(first, size)
             if start > end:
+                self._await_more()
                 return None
             mask = data[header:start]
             if first & _OPCODE >= CLOSE:
                 if stop > end:
+                    self._await_more()
                     return None
                 self._position = stop
                 return Control(first & _OPCODE, apply_mask(data[start:stop], mask))
@@ -148,6 +148,12 @@ class Parser:
             self._begin(first, size, mask)
             if not size and self._is_last:
                 return self._finish()
+
+    def _await_more(self) -> None:
+        """Keep no more than what was not read."""
+        if self._position:
+            self.unread = self.unread[self._position :]
+            self._position = 0
 
     def _check(self, first: int, second: int) -> None:
         """Raises ProtocolError where no frame may begin with these bytes, here."""

@@ -6,8 +6,8 @@ import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Generator
-from types import FrameType
-from typing import Any, Final
+from types import CoroutineType, FrameType
+from typing import Any, Final, TypeGuard
 
 from wigwag.errors import Forbidden
 from wigwag.schema import Schema, schema_of
@@ -38,9 +38,14 @@ async def call(function: Handler, *args: Any) -> Any:
     partials and lambdas alike.
     """
     result = function(*args)
-    if isinstance(result, Awaitable):
-        return await result
-    return result
+    return await result if is_awaitable(result) else result
+
+
+def is_awaitable(result: object) -> TypeGuard[Awaitable[Any]]:
+    """Whether there is something to await; the usual cases are told without asking an abstract class."""
+    if result is None or result is DONE:
+        return False
+    return type(result) is CoroutineType or isinstance(result, Awaitable)
 
 
 class MessageGuard:
@@ -57,10 +62,11 @@ class MessageGuard:
         """Raises Forbidden where it says no, and whatever it raises."""
         guard = self._guard
         passed = guard(ctx, message) if self._takes_message else guard(ctx)
-        if isinstance(passed, Awaitable):
-            passed = await passed
-        if not passed:
-            raise Forbidden
+        if passed is not True:
+            if is_awaitable(passed):
+                passed = await passed
+            if not passed:
+                raise Forbidden
 
 
 class Route:

@@ -29,7 +29,7 @@ from wigwag.errors import (
 from wigwag.frames import Batch, Frame
 from wigwag.schema import encode_json
 from wigwag.sockets.context import SocketContext
-from wigwag.sockets.handlers import DONE, Handler, Route, call
+from wigwag.sockets.handlers import Handler, Route, call, is_awaitable
 from wigwag.sockets.limits import TOO_MANY_MESSAGES, TokenBucket
 from wigwag.wire.client import (
     FORBIDDEN,
@@ -364,7 +364,7 @@ class Session:
                     self._error(incoming.type, id_, VALIDATION_FAILED, exc.details)
                     return
                 result = route.handler(ctx, data)
-            if isinstance(result, Awaitable):
+            if is_awaitable(result):
                 result = await result
             if id_ is not None or result is not None:
                 reply = encode_reply(incoming.type, id_, encode_json(result))
@@ -378,9 +378,7 @@ class Session:
         except Exception as exc:  # noqa: BLE001 - logged there, unless it is for the client
             self._failed(exc, None, None)
             return None
-        if result is None or result is DONE or not isinstance(result, Awaitable):
-            return None
-        return self._finish_raw(result)
+        return self._finish_raw(result) if is_awaitable(result) else None
 
     async def _finish_raw(self, result: Awaitable[Any]) -> None:
         try:

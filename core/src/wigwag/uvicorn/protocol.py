@@ -326,7 +326,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], object]:
         """See :class:`~wigwag.sockets.transport.Transport`."""
-        if self._context is None:
+        if self._context is None or self._cork is not None:  # which is there while _handle runs, in its copy
             return self._hub.spawn(work)
         return self._context.copy().run(self._hub.spawn, work)
 

@@ -65,8 +65,7 @@ class Wheel:
             if timed.turns < 0:
                 due.append(timed)
         for timed in due:
-            if (
-                timed.slot is not None and timed.turns < 0
-            ):  # not dropped, or moved, by one that was told before it
+            # Unless one that was told before it has dropped or moved it.
+            if timed.slot is not None and timed.turns < 0:
                 self.drop(timed)
                 timed.is_due()
