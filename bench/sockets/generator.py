@@ -86,6 +86,10 @@ class Generator:
         """Stay connected and idle for so long."""
         self._ask("hold", {"run_s": run_s})
 
+    def close(self, name: str) -> None:
+        """Close all of a group."""
+        self._tell("close", {"name": name})
+
     def fan_out(self, name: str, numbers: Mapping[str, float]) -> Window:
         """Publish from the group ``publisher`` to this one."""
         return self._ask("fanout", {"name": name, **numbers, **self._dialect.publish._asdict()})
@@ -95,6 +99,9 @@ class Generator:
         return self._ask("echo", {"name": name, **numbers, **exchange._asdict()})
 
     def _ask(self, verb: str, pairs: Mapping[str, object], steps: Sequence[Step] = ()) -> Window:
+        return Window(**self._tell(verb, pairs, steps))
+
+    def _tell(self, verb: str, pairs: Mapping[str, object], steps: Sequence[Step] = ()) -> dict[str, Any]:
         words = [f"{key}={quote(str(value), safe='')}" for key, value in pairs.items()]
         words += [f"{kind}={quote(text, safe='')}" for kind, text in steps]
         words.append(f"pids={','.join(str(pid) for pid in self._server.pids)}")
@@ -108,4 +115,4 @@ class Generator:
         answer: dict[str, Any] = json.loads(line or '{"error": "the load generator has ended"}')
         if "error" in answer:
             raise LoadFailed(answer["error"])
-        return Window(**answer)
+        return answer

@@ -13,6 +13,7 @@ from sockets.deliveries import play_brokers, play_crowds, play_decisive_fanout, 
 from sockets.machine import FOLDER, SERVER_CORE, pinned
 from sockets.per_socket import play_echo, play_idle
 from sockets.results import Sample
+from sockets.returning import play_returning
 from sockets.roster import Peer, through
 from sockets.scale import Scale
 from sockets.slow_readers import STALLED, TRICKLING, WITHOUT, play_slow
@@ -70,6 +71,7 @@ GROUPS: tuple[Group, ...] = (
     Group("crowds", "Crowds", _ways((roster.OURS, roster.BUN)), on_stage(play_crowds)),
     Group("topics", "Topics", _ways((roster.OURS, roster.BUN)), on_stage(play_topics)),
     Group("slow", "Slow readers", WITH_SLOW, on_stage(play_slow)),
+    Group("returning", "Returning", _ways((roster.OURS,)), on_stage(play_returning), is_once=True),
     Group("core", "Core alone", _ways((roster.OURS,)), measure_core),
 )
 

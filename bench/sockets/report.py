@@ -39,6 +39,7 @@ def page(results: Results) -> str:
         publishes=tables.growth(results, "publishes", "other topics"),
         joins=tables.growth(results, "joins", "topics held"),
         slow=tables.slow(results),
+        comings=tables.returning(results),
         load_check=tables.load_check(results),
         noise=tables.noise(results),
         failures=tables.failures(results),

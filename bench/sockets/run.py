@@ -48,11 +48,12 @@ def play_group(group: Group, ways: Sequence[Way], scale: Scale, results: Results
     with contextlib.ExitStack() as held:
         urls = _start_brokers(ways, held, results)
         ways = [way for way in ways if _is_present(way, urls, results)]
-        for number in range(scale.rounds):
+        rounds = 1 if group.is_once else scale.rounds
+        for number in range(rounds):
             start = number % len(ways) if ways else 0
             for way in (*ways[start:], *ways[:start]):
                 results.samples += _play(group, way, scale, number, urls)
-            say(f"{group.title}: round {number + 1} of {scale.rounds}")
+            say(f"{group.title}: round {number + 1} of {rounds}")
 
 
 def _start_brokers(ways: Sequence[Way], held: contextlib.ExitStack, results: Results) -> dict[str, str]:

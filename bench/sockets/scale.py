@@ -19,6 +19,8 @@ class Scale:
     idle: int = 5000
     idle_slow: int = 1000  # for servers whose handshake takes milliseconds
     settle_s: float = 0.7
+    returning: int = 10_000
+    returns: int = 10
     crowds: tuple[int, ...] = (10, 100, 1000, 5000)
     topics: tuple[int, ...] = (10, 1000, 100_000)
     topic_subscribers: int = 10
@@ -45,6 +47,8 @@ QUICK = Scale(
     idle=120,
     idle_slow=60,
     settle_s=0.1,
+    returning=100,
+    returns=3,
     crowds=(10, 50),
     topics=(10, 1000),
     beside_slow=20,

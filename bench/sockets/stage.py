@@ -37,6 +37,7 @@ class Group:
     title: str
     ways: Sequence[Way]
     measure: Measure
+    is_once: bool = False  # one round is enough, since it repeats itself
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,16 @@ def growth(results: Results, group: str, head: str) -> str:
     return table([head, *(f"{int(cell.partition('/')[2]):,}" for cell in cells)], rows)
 
 
+def returning(results: Results) -> str:
+    """The server's memory, while guests are there and when they have gone: a column for each time."""
+    cells = results.cells("returning")
+    rows = (
+        [way, *(number((results.median(cell, way) or 0.0) / KIB / KIB) for cell in cells)]
+        for way in _ways(results, cells)
+    )
+    return table(["MiB", *(cell.partition("/")[2] for cell in cells)], rows)
+
+
 def slow(results: Results) -> str:
     """What the others get while some do not read, and what the server keeps for those."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import tracemalloc
 import weakref
 from typing import Any
 
@@ -112,7 +113,7 @@ async def test_while_the_transport_is_paused_frames_wait_and_go_on_together(worl
     server.transport.is_stuck = True
     await publish(sockets, "1", "2", "3")
     assert server.take() == ["1"]  # pause_writing was called inside its write
-    assert server.connection.buffered_bytes == 2
+    assert server.connection.buffered_bytes == 2 * 3
     server.transport.sent()
     assert server.take() == ["2", "3"]  # and again inside the next
     assert len(server.transport.written) == 2
@@ -132,7 +133,24 @@ async def test_what_waits_goes_on_in_pieces_that_the_kernel_may_take(world: Worl
     await publish(sockets, "first", *["x" * 40_000] * 4)
     server.transport.sent()
     assert [len(message) for message in server.take()] == [5, 40_000, 40_000]
-    assert server.connection.buffered_bytes == 80_000
+    assert server.connection.buffered_bytes == 2 * (40_000 + 4)
+
+
+async def test_what_waits_is_kept_once_and_for_all_who_wait_together(world: World) -> None:
+    sockets = noting([])
+    servers = [(await connect(world, sockets))[0] for _ in range(3)]
+    for server in servers:
+        server.transport.is_stuck = True
+    await publish(sockets, "first")
+    gc.collect()
+    tracemalloc.start()
+    try:
+        await publish(sockets, *["x" * 100_000] * 10)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all(server.connection.buffered_bytes > 1_000_000 for server in servers)
+    assert grown < 1_100_000
 
 
 async def test_what_one_turn_publishes_is_one_write(world: World, anyio_backend_name: str) -> None:

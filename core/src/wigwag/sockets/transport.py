@@ -165,7 +165,7 @@ class TransportConnection(Connection):
     def write(self, frame: Frame) -> None:
         """See :class:`Connection`."""
         if self._is_paused or self.closing is not None:
-            super().write(frame)
+            self._queue_up(frame)
         else:
             transport = self._transport
             deflater = transport.deflater
@@ -182,7 +182,7 @@ class TransportConnection(Connection):
         """See :class:`Connection`."""
         if self._is_paused or self.closing is not None:
             for frame in batch.frames:
-                super().write(frame)
+                self._queue_up(frame)
         else:
             transport = self._transport
             deflater = transport.deflater
@@ -199,9 +199,11 @@ class TransportConnection(Connection):
         elif self.closing is None:
             self._transport.write(_PONG.encoded)
 
-    def _encode(self, frame: Frame) -> bytes:
+    def _queue_up(self, frame: Frame) -> None:
+        """Keep what is to be sent, and none of the other forms of the message, which nobody else may need any more."""
         deflater = self._transport.deflater
-        return frame.encoded if deflater is None else frame.deflated(deflater)
+        encoded = frame.encoded if deflater is None else frame.deflated(deflater)
+        super().write(Frame(encoded, frame.is_text, frame.topic, None, encoded))
 
     def pause_writing(self) -> None:
         """See :class:`Receiver`."""
@@ -231,7 +233,7 @@ class TransportConnection(Connection):
         piece: list[bytes] = []
         size = 0
         while size < _PIECE_BYTES and (frame := self._next()) is not None:
-            piece.append(self._encode(frame))
+            piece.append(frame.encoded)
             size += len(piece[-1])
         return b"".join(piece)
 
