@@ -75,13 +75,15 @@ class Request:
 
 
 def _tokens(values: Sequence[bytes]) -> list[str]:
-    parts = (part for value in values for part in value.decode("latin-1").split(","))
+    if not values:
+        return []
+    parts = b",".join(values).decode("latin-1").split(",")
     return [token for part in parts if (token := part.strip())]
 
 
 def _is_key(value: bytes) -> bool:
     try:
-        return len(base64.b64decode(value, validate=True)) == _KEY_BYTES
+        return len(binascii.a2b_base64(value, strict_mode=True)) == _KEY_BYTES
     except binascii.Error:
         return False
 
