@@ -57,9 +57,9 @@ class Connection(ABC):
         subprotocol: str | None,
     ) -> None:
         #: The peer's address and port, as the server knows it (behind a proxy: the proxy's).
-        self.client = client
+        self.client: tuple[str, int] | None = client
         #: The subprotocol that was agreed on, if any.
-        self.subprotocol = subprotocol
+        self.subprotocol: str | None = subprotocol
         self._limits = limits
         self._counters = counters
         #: Made when something has to wait.

@@ -118,7 +118,7 @@ class TakeOver(Protocol):
 class TransportConnection(Connection):
     """Writes at once while the kernel takes it all, and queues while it does not.  A :class:`Receiver`."""
 
-    __slots__ = ("_is_paused", "_is_reading", "_session", "_transport", "received")
+    __slots__ = ("_is_paused", "_is_reading", "_session", "_transport")
 
     runs_at_once = True
 
@@ -135,8 +135,6 @@ class TransportConnection(Connection):
         super().__init__(limits, counters, client=client, subprotocol=subprotocol)
         self._transport = transport
         self._session = session
-        #: See :class:`Receiver`.
-        self.received: Callable[[str | bytes], None] = session.received
         self._is_paused = False
         self._is_reading = True
         self._set_send_now()
@@ -151,6 +149,10 @@ class TransportConnection(Connection):
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Cancel:
         """See :class:`Connection`."""
         return self._transport.spawn(work)
+
+    def received(self, message: str | bytes) -> None:
+        """See :class:`Receiver`."""
+        self._session.received(message)
 
     def pinged(self, data: bytes) -> None:
         """See :class:`Receiver`."""

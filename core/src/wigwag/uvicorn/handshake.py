@@ -69,6 +69,8 @@ class Request:
         self.key: bytes = keys[0]
         self.subprotocols: list[str] = _tokens(ours.get(b"protocol", ()))
         self.extensions: list[str] = [value.decode("latin-1") for value in ours.get(b"extensions", ())]
+        self.raw_path: bytes
+        self.query: bytes
         self.raw_path, self.query = _split_target(target)
         path = self.raw_path.decode("ascii")
         self.path: str = unquote(path) if "%" in path else path

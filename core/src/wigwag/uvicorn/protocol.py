@@ -112,7 +112,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.send_now: Callable[[bytes], int] | None = None
         self.deflater: Deflater | None = None
         self.slot: int | None = None
-        self.turns = 0
+        self.turns: int = 0
 
     # asyncio's side
 
