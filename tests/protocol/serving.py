@@ -105,10 +105,10 @@ class Client:
         await asyncio.wait_for(self._loop.sock_sendall(self._socket, data), LIMIT_S)
 
     def push(self, data: bytes) -> int:
-        """Send what the kernel takes at once; return how much that was."""
+        """Send what the kernel takes at once; return how much that was: 0 if the server has ended it, too."""
         try:
             return self._socket.send(data)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             return 0
 
     async def _more(self) -> None:

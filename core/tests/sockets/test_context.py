@@ -46,6 +46,16 @@ async def test_its_id_is_by_which_it_is_sent_to_and_disconnected(world: World) -
     assert not sockets.provider.is_connected(ctx.id)
 
 
+async def test_send_is_done_when_it_returns_and_may_be_awaited_or_made_a_task_of(world: World) -> None:
+    ctx, peer, _ = await opened(world)
+    ctx.send("in a plain function")
+    await ctx.send("awaited")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ctx.send, "in a group")
+    await settle()
+    assert peer.take() == ["in a plain function", "awaited", "in a group"]
+
+
 async def test_topics_are_what_the_socket_wants_now(world: World) -> None:
     ctx, _, _ = await opened(world)
     topics = ctx.topics

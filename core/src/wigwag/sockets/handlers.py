@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import CoroutineType, FrameType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, NoReturn, TypeGuard
 
 from wigwag.errors import Forbidden
 from wigwag.schema import Schema, schema_of
@@ -20,8 +20,17 @@ Guard = Callable[..., Any]
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-class _Done:
-    """What can be awaited, and has nothing left to do."""
+class _Done(Coroutine[Any, Any, None]):
+    """What can be awaited, or made a task of, and has nothing left to do."""
+
+    def send(self, value: Any) -> NoReturn:
+        raise StopIteration
+
+    def throw(self, *exc: Any) -> NoReturn:
+        raise exc[0]
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def __await__(self) -> Generator[Any, Any, None]:
         return
