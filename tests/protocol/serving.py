@@ -137,8 +137,9 @@ class Client:
             self._socket.close()
 
     def end(self) -> None:
-        """Send nothing more, without a word."""
-        self._socket.shutdown(socket.SHUT_WR)
+        """Send nothing more, without a word, unless the server has ended it."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     # The handshake
 
