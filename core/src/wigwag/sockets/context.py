@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from starlette.datastructures import State
@@ -12,7 +12,7 @@ from wigwag.emitter import Emitter
 from wigwag.errors import SocketError
 from wigwag.frames import check_close_code
 from wigwag.messages import Emittable, payload_of
-from wigwag.sockets.handlers import DONE
+from wigwag.sockets.handlers import DONE, Done
 from wigwag.sockets.limits import TOO_MANY_TOPICS
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class SocketContext(Generic[U_co, E_co]):
         """Take the wishes back.  Raises InvalidTopic."""
         await self._session.provider.unsubscribe(self._session.id, *topics)
 
-    def send(self, message: str | bytes | Emittable) -> Awaitable[None]:
+    def send(self, message: str | bytes | Emittable) -> Done:
         """Send to this socket, after what was sent before.  To one that has gone it does nothing.
 
         Nothing is waited for: the call itself sends, so that a handler which is a plain function may leave out

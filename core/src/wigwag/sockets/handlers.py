@@ -20,13 +20,18 @@ Guard = Callable[..., Any]
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-class _Done(Coroutine[Any, Any, None]):
-    """What can be awaited, or made a task of, and has nothing left to do."""
+class Done(Coroutine[Any, Any, None]):
+    """What may be awaited, or made a task of, and has nothing left to do.
+
+    A type of its own, so that no checker asks for the ``await`` that a plain function can't write.
+    """
 
     def send(self, value: Any) -> NoReturn:
+        """End at once."""
         raise StopIteration
 
     def throw(self, *exc: Any) -> NoReturn:
+        """Nothing is there to catch it."""
         raise exc[0]
 
     def close(self) -> None:
@@ -37,7 +42,7 @@ class _Done(Coroutine[Any, Any, None]):
         yield
 
 
-DONE: Final = _Done()
+DONE: Final = Done()
 
 
 async def call(function: Handler, *args: Any) -> Any:
