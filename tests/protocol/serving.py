@@ -39,9 +39,11 @@ class Serving:
         self._clients: list[Client] = []
         self.task: asyncio.Task[None]
 
-    async def connect(self) -> Client:
-        """A client, connected, that has said nothing."""
+    async def connect(self, receive_bytes: int | None = None) -> Client:
+        """A client, connected, that has said nothing; ``receive_bytes``: what its kernel takes ahead of it."""
         client = Client()
+        if receive_bytes is not None:
+            client._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         await client.connect(self.address)
         self._clients.append(client)
         return client
@@ -62,6 +64,11 @@ class Serving:
     @property
     def hub(self) -> Hub | None:
         return _hubs.get(self.server.server_state)
+
+    @property
+    def connections(self) -> list[Any]:
+        """The protocols of this server."""
+        return list(self.server.server_state.connections)
 
     def close_clients(self) -> None:
         for client in self._clients:
@@ -145,16 +152,7 @@ class Client:
 
     def ask(self, path: str = "/", **headers: str) -> None:
         """Send a request; the answer is not waited for."""
-        fields = {
-            "Host": "127.0.0.1",
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        request = f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
+        request = asking(path, **headers)
         assert self.push(request) == len(request)
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
@@ -198,6 +196,20 @@ class Client:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a close frame."""
         await self.send(frame(Opcode.CLOSE, Close(code, reason).serialize()))
+
+
+def asking(path: str = "/", **headers: str) -> bytes:
+    """A client's request."""
+    fields = {
+        "Host": "127.0.0.1",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
 def frame(opcode: int, payload: str | bytes = b"", *, fin: bool = True) -> bytes:

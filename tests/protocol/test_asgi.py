@@ -228,3 +228,145 @@ async def test_what_may_not_be_sent_is_said(kind: str) -> None:
 
     await refused(app)
     assert caught == [f"unexpected ASGI message {kind!r}: the handshake is not answered yet"]
+
+
+# What an application may do
+
+
+async def test_a_receive_that_was_cancelled_costs_the_next_one_nothing() -> None:
+    received: list[str] = []
+    cancelled = asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(3):
+            first = asyncio.ensure_future(receive())
+            await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.sleep(0)
+        call: Any = scope["extensions"]["wigwag.connection"]
+        assert not call._receiving
+        cancelled.set()
+        while (event := await receive())["type"] == "websocket.receive":
+            received.append(event["text"])
+        received.append("gone")
+
+    async with serving(app) as server:
+        client = await server.open()
+        await cancelled.wait()
+        await client.say("one", "two")
+        await client.close()
+        await until(lambda: received == ["one", "two", "gone"], received)
+
+
+async def test_a_receive_that_is_cancelled_as_it_is_woken_leaves_the_message_to_another() -> None:
+    received: list[str] = []
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        async def one() -> None:
+            received.append((await receive())["text"])
+
+        await receive()
+        await send({"type": "websocket.accept"})
+        first, second = asyncio.ensure_future(one()), asyncio.ensure_future(one())
+        await asyncio.sleep(0)
+        call: Any = scope["extensions"]["wigwag.connection"]
+        call.received("x")
+        first.cancel()  # woken, and has not run
+        await second
+
+    async with serving(app) as server:
+        await server.open()
+        await until(lambda: received == ["x"], received)
+
+
+async def test_all_that_receive_are_told_of_the_end() -> None:
+    ends: list[int] = []
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        async def one() -> None:
+            ends.append((await receive())["code"])
+
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.gather(one(), one(), one())
+
+    async with serving(app) as server:
+        client = await server.open()
+        await client.close(4000)
+        await until(lambda: ends == [4000] * 3, ends)
+
+
+async def test_who_sends_early_and_leaves_is_not_waited_for() -> None:
+    events: list[str] = []
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        while not events or events[-1] != "websocket.disconnect":
+            events.append((await receive())["type"])
+
+    async with serving(app) as server:
+        client = await server.connect()
+        client.ask()
+        await until(lambda: events, "the request")
+        client.push(b"x")
+        await asyncio.sleep(0.01)
+        client.vanish()
+        await until(lambda: events == ["websocket.connect", "websocket.disconnect"], events)
+
+
+async def test_what_is_sent_before_the_answer_is_bounded_and_read_when_it_is_given() -> None:
+    go_on = asyncio.Event()
+    echo = Echo()
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await echo(scope, receive, send)
+
+    async with serving(app) as server:
+        client = await server.connect()
+        client.ask()
+        await until(lambda: server.server.server_state.tasks, "the request")
+        whole = frame(Opcode.TEXT, "x" * 1000) * 1000
+        sending = asyncio.create_task(client.send(whole))
+        (protocol,) = server.connections
+        await until(lambda: not protocol._is_reading, "it to stop reading")
+        assert len(protocol._parser.unread) < 1 << 19
+        go_on.set()
+        assert (await client.answer())[0] == 101
+        for _ in range(1000):
+            assert await client.hear_text() == "x" * 1000
+        await sending
+
+
+async def test_a_message_without_data_is_not_sent_and_one_after_the_end_is_an_error() -> None:
+    errors: list[str] = []
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send"})
+        await send({"type": "websocket.send", "bytes": None, "text": ""})
+        await send({"type": "websocket.close"})
+        try:
+            await send({"type": "websocket.send", "text": "x"})
+        except RuntimeError as exc:
+            errors.append(str(exc))
+
+    async with serving(app) as server:
+        client = await server.open()
+        assert await client.hear_text() == ""
+        assert await client.hear_close() == (1000, "")
+    assert errors == ["unexpected ASGI message 'websocket.send': the WebSocket is closed"]
+
+
+@pytest.mark.parametrize("status", [101, 99, 1000])
+async def test_a_status_that_is_none_is_an_error_of_the_application(status: int) -> None:
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": status, "headers": []})
+
+    async with serving(app) as server:
+        client = await server.connect()
+        client.ask()
+        assert (await client.answer())[0] == 500

@@ -12,6 +12,7 @@ from websockets.frames import Opcode
 from protocol.serving import Client, frame, serving, until
 from protocol.test_asgi import Echo, Receive, Send
 from wigwag import Limits, SocketContext, Sockets
+from wigwag.uvicorn import WebSocketProtocol
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +57,20 @@ async def test_without_a_timeout_who_is_silent_is_pinged_on() -> None:
         assert [(await client.hear()).opcode for _ in range(5)] == [Opcode.PING] * 5
 
 
+async def test_an_answer_may_take_longer_than_the_time_between_pings() -> None:
+    """Who answers is pinged so often all the same, which is what proxies want to see."""
+    async with serving(Echo(), ws_ping_interval=0.04, ws_ping_timeout=30) as server:
+        client = await server.open()
+        for _ in range(5):
+            assert (await client.hear()).opcode is Opcode.PING
+            await client.send(frame(Opcode.PONG))
+        assert (await client.hear()).opcode is Opcode.PING
+        silent = asyncio.create_task(client.hear())  # of an unanswered ping it is not pinged again
+        await asyncio.wait([silent], timeout=0.3)
+        assert not silent.done()
+        silent.cancel()
+
+
 async def test_who_reads_slowly_but_reads_is_not_taken_for_dead() -> None:
     async with serving(Echo(), ws_ping_interval=0.05, ws_ping_timeout=0.05, ws_max_size=1 << 26) as server:
         client = await server.open()
@@ -66,6 +81,22 @@ async def test_who_reads_slowly_but_reads_is_not_taken_for_dead() -> None:
             taken += len(await client.take(min(1 << 20, 10 + (16 << 20) - taken)))
             await asyncio.sleep(0.02)
         await sending
+
+
+async def test_a_trickle_that_the_kernel_sees_alone_is_a_life_sign() -> None:
+    echo = Echo()
+    async with serving(echo, ws_ping_interval=0.05, ws_ping_timeout=0.4, ws_max_size=1 << 26) as server:
+        client = await server.connect(receive_bytes=1 << 16)
+        client.ask()
+        await client.answer()
+        sending = asyncio.create_task(client.say(b"x" * (16 << 20)))
+        (protocol,) = server.connections
+        await until(lambda: not protocol._is_writable, "more than the kernel takes")
+        await sending
+        for _ in range(15):  # in all far longer than nothing may move, and less than the transport is told of
+            await client.take(100_000)
+            await asyncio.sleep(0.1)
+        assert echo.events[-1]["type"] == "websocket.receive"
 
 
 async def test_who_stops_reading_is_dropped_when_nothing_moves() -> None:
@@ -149,7 +180,84 @@ async def test_pings_that_are_not_read_are_answered_once() -> None:
         assert len(pongs) < 1000
 
 
+async def test_replies_of_one_read_that_are_not_read_count_against_the_limit() -> None:
+    sockets = Sockets(
+        message=lambda ctx, message: ctx.send(b"x" * (1 << 20)),
+        limits=Limits(send_bytes=1 << 20, slow="close"),
+    )
+    async with sockets, serving(application(sockets)) as server:
+        client = await server.open()
+        (session,) = sockets._app.sessions
+        (protocol,) = server.connections
+        most = 0
+        for _ in range(50):
+            client.push(frame(Opcode.TEXT, "x") * 60)
+            await asyncio.sleep(0.001)
+            most = max(most, protocol._transport.get_write_buffer_size())
+        assert session.connection.is_backed_up
+        assert most < 4 << 20
+
+
+async def test_a_response_that_still_waits_is_sent_before_the_upgrade() -> None:
+    """As where a client asks for a page, and then for a WebSocket on the same connection."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            asked.set()
+            await go_on.wait()
+            await Echo()(scope, receive, send)
+            return
+        headers = [(b"content-length", b"%d" % (8 << 20))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x" * (8 << 20)})
+
+    async with serving(app) as server:
+        client = await server.connect(receive_bytes=1 << 16)
+        client.push(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+        while b"\r\n\r\n" not in client._read:
+            await client._more()
+        await until(lambda: not server.server.server_state.tasks, "all of it to be written")
+        client.ask()
+        await asked.wait()
+        _, _, client._read = client._read.partition(b"\r\n\r\n")
+        body = await client.take(300_000)  # so that the kernel has room, and has not said so
+        go_on.set()
+        await asyncio.sleep(0.05)
+        body += await client.take((8 << 20) - len(body))
+        assert body == b"x" * (8 << 20)
+        assert (await client.answer())[0] == 101
+        await client.say("x")
+        assert await client.hear_text() == "x"
+
+
 # Taking turns
+
+
+async def test_fragments_count_as_messages_do() -> None:
+    order: list[str] = []
+
+    def message(ctx: SocketContext, message: str | bytes) -> None:
+        order.append(str(message)[:1])
+
+    sockets = Sockets(message=message)
+    async with sockets, serving(application(sockets)) as server:
+        flooding, other = await server.open(), await server.open()
+        turns = 0
+        inner = WebSocketProtocol._read
+
+        def counting(self: Any) -> None:
+            nonlocal turns
+            turns += 1
+            inner(self)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(WebSocketProtocol, "_read", counting)
+            parts = frame(Opcode.TEXT, "f", fin=False) + frame(0, "f", fin=False) * 6400 + frame(0)
+            await flooding.send(parts)
+            await other.say("o")
+            await until(lambda: len(order) == 2, "both")
+        assert turns >= 100
 
 
 async def test_a_flood_of_one_does_not_hold_up_another() -> None:
@@ -168,6 +276,32 @@ async def test_a_flood_of_one_does_not_hold_up_another() -> None:
         await until(lambda: len(order) == 20_001, "all messages")
         behind = len(order) - 1 - order.index("o")
         assert behind > 1000  # one read alone has ten thousand
+
+
+# Order
+
+
+@pytest.mark.parametrize("end", ["ctx.close", "violation", "Sockets"])
+async def test_what_was_published_before_a_socket_is_closed_goes_out_before(end: str) -> None:
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        await ctx.subscribe("t")
+        await ctx.emitter.publish("t", "published")
+        if end == "ctx.close":
+            await ctx.close(4000)
+        elif end == "violation":
+            (session,) = sockets._app.sessions
+            session.violated("too much")
+            session.violated("too much")
+        else:
+            (session,) = sockets._app.sessions
+            session.connection.go_away()  # type: ignore[attr-defined]
+
+    sockets = Sockets(message=message, limits=Limits(violations_per_minute=1))
+    async with sockets, serving(application(sockets)) as server:
+        client = await server.open()
+        await client.say("x")
+        assert await client.hear_text() == "published"
+        assert (await client.hear_close())[0] in (1008, 1012, 4000)
 
 
 # Failing

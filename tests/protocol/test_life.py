@@ -234,3 +234,51 @@ async def test_wherever_a_connection_is_when_the_server_stops_nothing_is_left(li
             await server.stop()
         del client, server
         await until(left.nothing, left)
+
+
+async def test_a_server_whose_time_is_over_runs_the_close_handlers_and_waits_for_nobody() -> None:
+    closed: list[int] = []
+    began = asyncio.Event()
+
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    sockets = Sockets(
+        message=message,
+        close=lambda ctx, code, reason: closed.append(code),
+        limits=Limits(close_timeout_s=30),
+    )
+    app = Starlette(routes=[sockets.route("/")], lifespan=sockets.lifespan)
+    async with serving(app, lifespan="on", timeout_graceful_shutdown=1) as server:
+        client = await server.open()
+        await client.say("x")
+        await began.wait()
+        stopping = asyncio.create_task(server.stop())
+        assert (await client.hear_close())[0] == 1012
+        await client.close(1012)
+        await stopping  # within the limit of the tests, which is less than a handler may take to end
+        assert closed == [1012]
+        assert not sockets._app.sessions
+
+
+async def test_work_that_is_cancelled_before_its_first_step_is_wound_up() -> None:
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        await asyncio.sleep(0)
+
+    sockets = Sockets(message=message)
+    app = Starlette(routes=[sockets.route("/")])
+    async with sockets, serving(app) as server:
+        await server.open()
+        state = server.server.server_state
+        await until(lambda: not state.tasks, "the handshake's own")
+        (protocol,) = server.connections
+        protocol.data_received(frame(Opcode.TEXT, "x"))
+        for task in list(state.tasks):
+            task.cancel()
+        (session,) = sockets._app.sessions
+        await until(lambda: not session._working, "the message")
+        protocol.connection_lost(None)
+        for task in list(state.tasks):
+            task.cancel()
+        await until(lambda: not sockets._app.sessions, "the session")

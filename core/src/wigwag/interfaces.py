@@ -96,6 +96,10 @@ class BatchingSocket(LocalSocket, Protocol):
     #: that would not be right: something else waits to be sent, or the bytes are not for the kernel as they are.
     send_now: Callable[[bytes], int] | None
 
+    #: Set by whoever the socket is attached to: writes what was published and is not written yet. A socket that closes
+    #: of itself calls it first.
+    flush: Callable[[], object] | None
+
     def unsent(self, data: bytes, sent: int) -> None:
         """Of these bytes only so many could be sent now: the socket sees to the rest."""
         ...

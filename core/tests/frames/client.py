@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from wigwag.frames.closing import ProtocolError
 from wigwag.frames.encoding import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, RSV1, TEXT
-from wigwag.frames.parser import Control, Parser
+from wigwag.frames.parser import PART, Control, Parser
 
 __all__ = [
     "BINARY",
@@ -72,7 +72,8 @@ def read_chunks(parser: Parser, chunks: Iterable[bytes]) -> list[Event]:
         for chunk in chunks:
             parser.feed(chunk)
             while (event := parser.next()) is not None:
-                events.append(event)
+                if event is not PART:
+                    events.append(event)
                 if isinstance(event, Control) and event.opcode == CLOSE:
                     return events
     except ProtocolError as exc:

@@ -24,7 +24,7 @@ from frames.client import (
     read,
     read_chunks,
 )
-from wigwag.frames.parser import Control, Parser
+from wigwag.frames.parser import PART, Control, Parser
 
 SIZES = [0, 1, 2, 3, 4, 125, 126, 127, 65_535, 65_536, 100_000]
 MASKS = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\x01\x02\x03", b"\x80\0\x7f\x01"]
@@ -95,15 +95,27 @@ def test_a_message_of_empty_fragments_is_empty() -> None:
 def test_control_frames_between_fragments_come_at_once_and_change_nothing() -> None:
     parser = Parser(1000)
     parser.feed(client_frame(TEXT, b"one "))
+    assert parser.next() is PART
     assert parser.next() is None
     for opcode in (PING, PONG):
         parser.feed(client_frame(FIN | opcode, b"\xff between"))
         assert parser.next() == Control(opcode, b"\xff between")
         assert parser.next() is None
     parser.feed(client_frame(CONTINUATION, b"two ") + client_frame(FIN | PING) + client_frame(FIN, b"three"))
+    assert parser.next() is PART
     assert parser.next() == Control(PING, b"")
     assert parser.next() == "one two three"
     assert parser.next() is None
+
+
+def test_each_fragment_is_told_so_that_who_reads_may_stop_in_the_middle_of_a_message() -> None:
+    parser = Parser(1000)
+    parser.feed(client_frame(TEXT) + client_frame(CONTINUATION) * 2 + client_frame(CONTINUATION, b"x") * 2)
+    for _ in range(5):
+        assert parser.next() is PART
+    assert parser.next() is None
+    parser.feed(client_frame(FIN | CONTINUATION))
+    assert parser.next() == "xx"
 
 
 def test_a_client_may_go_in_the_middle_of_a_message() -> None:

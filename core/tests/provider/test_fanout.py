@@ -35,6 +35,7 @@ class Kernel:
         self.closes: list[int] = []
         self.takes: int | OSError | None = None
         self.send_now: Callable[[bytes], int] | None = self._take
+        self.flush: Callable[[], object] | None = None
 
     def _take(self, data: bytes) -> int:
         if isinstance(self.takes, OSError):

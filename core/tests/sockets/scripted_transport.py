@@ -104,6 +104,8 @@ class TakingServer:
         self.transport = FakeTransport(tasks)
         self.transport.on_close = self._lose
         self.connection: TransportConnection
+        #: Whether it has begun to stop when the WebSocket is taken over.
+        self.is_stopping = False
         self._is_lost = False
         self._taken = 0
 
@@ -114,6 +116,9 @@ class TakingServer:
     def take_over(self, receiver: Receiver) -> None:
         assert isinstance(receiver, TransportConnection)
         self.connection = self.transport.receiver = receiver
+        if self.is_stopping:
+            receiver.go_away()
+        receiver.begin()
         if self._is_lost:  # closed by whoever took it over, before
             receiver.lost(1006, "")
 

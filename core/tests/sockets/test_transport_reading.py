@@ -40,6 +40,67 @@ async def test_pings_and_pongs_of_the_protocol_are_told(world: World) -> None:
     assert len(notes) == 2
 
 
+async def test_a_flood_of_pings_is_one_call_of_the_handler_and_the_last_that_waits(world: World) -> None:
+    notes: Notes = []
+    go_on = anyio.Event()
+
+    async def ping(ctx: SocketContext, data: bytes) -> None:
+        notes.append(data)
+        await go_on.wait()
+        notes.append("done")
+
+    server, _ = await connect(world, Sockets(ping=ping, pong=lambda ctx, data: notes.append(("pong", data))))
+    for number in range(100):
+        server.session.pinged(b"%d" % number)
+    server.session.ponged(b"beside")
+    await settle()
+    assert len(notes) == 2  # of tasks, which trio begins in any order
+    assert b"0" in notes
+    assert ("pong", b"beside") in notes
+    go_on.set()
+    await settle()
+    assert notes[2:] == ["done", b"99", "done"]
+    server.session.pinged(b"again")
+    await settle()
+    assert notes[5:] == [b"again", "done"]
+
+
+async def test_the_close_handler_waits_for_a_ping_handler_and_no_other_begins(world: World) -> None:
+    notes: Notes = []
+    go_on = anyio.Event()
+
+    async def ping(ctx: SocketContext, data: bytes) -> None:
+        await go_on.wait()
+        notes.append(data)
+
+    server, _ = await connect(world, Sockets(ping=ping, close=lambda ctx, *how: notes.append(how)))
+    server.session.pinged(b"a")
+    server.session.pinged(b"b")
+    await server.leave(4000)
+    assert notes == []
+    go_on.set()
+    await settle()
+    assert notes == [b"a", (4000, "")]
+
+
+async def test_a_ping_handler_that_does_not_end_is_cancelled(world: World) -> None:
+    notes: Notes = []
+
+    async def ping(ctx: SocketContext, data: bytes) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            notes.append("cancelled")
+
+    sockets = Sockets(ping=ping, close=lambda ctx, *how: notes.append(how), limits=Limits(close_timeout_s=2))
+    server, _ = await connect(world, sockets)
+    server.session.pinged(b"a")
+    await server.leave(4000)
+    await pass_time(2.1)
+    assert notes == ["cancelled", (4000, "")]
+    assert not sockets._app.sessions
+
+
 async def test_pings_that_nobody_asked_for_are_nothing(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -201,13 +262,8 @@ async def test_who_leaves_with_the_handshake_leaves_nothing(world: World) -> Non
 
 async def test_who_is_sent_away_with_the_handshake_is_not_let_in(world: World) -> None:
     notes: Notes = []
-
-    class Closing(TakingServer):
-        def take_over(self, receiver: Receiver) -> None:
-            super().take_over(receiver)
-            receiver.go_away()
-
-    server = Closing(world.tasks)
+    server = TakingServer(world.tasks)
+    server.is_stopping = True
     sockets = noting(notes)
     await world.connect(sockets, extensions={EXTENSION: server})
     assert server.take() == [(1012, "going away")]

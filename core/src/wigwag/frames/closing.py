@@ -25,6 +25,11 @@ class ProtocolError(Exception):
         self.reason = reason
 
 
+def too_big(max_bytes: int) -> ProtocolError:
+    """A message is larger than it may be."""
+    return ProtocolError(TOO_BIG, f"at most {max_bytes} bytes")
+
+
 def encode_close(code: int, reason: str = "") -> bytes:
     """A close frame; the reason is cut, between characters, to the 123 bytes that there is room for."""
     if code == NO_CODE:  # an answer to a close frame that has none

@@ -15,7 +15,7 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.headers import build_extension, parse_extension
 from websockets.typing import ExtensionName
 
-from wigwag.frames.closing import PROTOCOL_ERROR, TOO_BIG, ProtocolError
+from wigwag.frames.closing import PROTOCOL_ERROR, ProtocolError, too_big
 
 NAME: Final = "permessage-deflate"
 MAX_WINDOW_BITS: Final = 15
@@ -60,7 +60,7 @@ def inflate(payload: bytes, max_bytes: int) -> bytes:
     except zlib.error:
         raise ProtocolError(PROTOCOL_ERROR, "can't be decompressed") from None
     if len(data) > max_bytes:
-        raise ProtocolError(TOO_BIG, f"at most {max_bytes} bytes")
+        raise too_big(max_bytes)
     return data
 
 

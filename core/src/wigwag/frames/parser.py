@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 from typing import Final, NamedTuple
 
-from wigwag.frames.closing import NOT_UTF8, PROTOCOL_ERROR, TOO_BIG, ProtocolError
+from wigwag.frames.closing import NOT_UTF8, PROTOCOL_ERROR, ProtocolError, too_big
 from wigwag.frames.deflate import inflate, most_compressed_bytes
 from wigwag.frames.encoding import (
     BINARY,
@@ -42,6 +42,10 @@ class Control(NamedTuple):
 
     opcode: int
     payload: bytes
+
+
+#: Stands for a fragment of a message: nothing to be handled, but counted, for a message may have any number of them.
+PART: Final = Control(CONTINUATION, b"")
 
 
 class _Message:
@@ -97,7 +101,7 @@ class Parser:
         self._position = 0
 
     def next(self) -> str | bytes | Control | None:
-        """The next message (a text is a str) or control frame, or None until more is fed.
+        """The next message (a text is a str) or control frame, :data:`PART`, or None until more is fed.
 
         Raises:
             ProtocolError: the client broke the protocol, or a limit.  A size is refused when it is announced,
@@ -108,8 +112,7 @@ class Parser:
                 self._take()
                 if self._remaining:
                     return None
-                if self._is_last:
-                    return self._finish()
+                return self._finish() if self._is_last else PART
             data, position = self.unread, self._position
             end = len(data)
             if end - position < 2:
@@ -146,8 +149,8 @@ class Parser:
                 return Control(first & _OPCODE, apply_mask(data[start:stop], mask))
             self._position = start
             self._begin(first, size, mask)
-            if not size and self._is_last:
-                return self._finish()
+            if not size:
+                return self._finish() if self._is_last else PART
 
     def _await_more(self) -> None:
         """Keep no more than what was not read."""
@@ -185,7 +188,7 @@ class Parser:
             so_far, is_compressed = len(message.data), message.is_compressed
         limit = most_compressed_bytes(self.max_message_bytes) if is_compressed else self.max_message_bytes
         if so_far + size > limit and first & _OPCODE < CLOSE:
-            raise ProtocolError(TOO_BIG, f"at most {self.max_message_bytes} bytes")
+            raise too_big(self.max_message_bytes)
 
     def _begin(self, first: int, size: int, mask: bytes) -> None:
         """The header of a data frame is here."""

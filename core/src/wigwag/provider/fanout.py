@@ -34,6 +34,7 @@ class Fanout:
         self._counters = counters
         self._pending: dict[str, _Pending] = {}
         self._pending_bytes = 0
+        self._flush_pending = self._flush  # one for all sockets
         try:
             self._soon: Callable[[Callable[[], object]], object] | None = asyncio.get_running_loop().call_soon
         except RuntimeError:  # trio, where there is no transport for which joining would pay
@@ -48,6 +49,7 @@ class Fanout:
         # Not by isinstance, which costs as much as all else here.
         can_batch = hasattr(socket, "write_batch")
         attached = cast("BatchingSocket", socket) if can_batch else _OneByOne(socket)
+        attached.flush = self._flush_pending
         self.sockets[socket.id] = attached
         return attached
 
@@ -96,6 +98,10 @@ class Fanout:
             pending.exclude(exclude)
         self._pending_bytes += len(frame.payload)
         if self._soon is None or self._pending_bytes >= _MOST_PENDING_BYTES:
+            self.flush()
+
+    def _flush(self) -> None:
+        if self._pending:
             self.flush()
 
     def flush(self) -> None:
@@ -188,13 +194,14 @@ class _Pending:
 class _OneByOne:
     """A socket that knows frames alone, made a :class:`BatchingSocket`."""
 
-    __slots__ = ("_socket", "id", "send_now", "user_id")
+    __slots__ = ("_socket", "flush", "id", "send_now", "user_id")
 
     def __init__(self, socket: LocalSocket) -> None:
         self._socket = socket
         self.id: str = socket.id
         self.user_id: str | None = socket.user_id
         self.send_now: Callable[[bytes], int] | None = None
+        self.flush: Callable[[], object] | None = None
 
     def write(self, frame: Frame) -> None:
         self._socket.write(frame)

@@ -15,7 +15,7 @@ from wigwag.frames import Frame, fit_reason
 from wigwag.provider.counters import Counters
 from wigwag.provider.signal import Signal, now
 from wigwag.sockets.connection import Cancel, Connection
-from wigwag.sockets.limits import Limits
+from wigwag.sockets.limits import Limits, is_larger
 from wigwag.sockets.session import Session
 from wigwag.wire.client import GOING_AWAY, OVERLOADED, TOO_BIG
 
@@ -120,7 +120,7 @@ class AsgiConnection(Connection):
                 return event.get("code") or _ABNORMAL, event.get("reason") or ""
             text = event.get("text")
             message = event["bytes"] if text is None else text
-            if _is_larger(message, self._limits.message_bytes):  # the server's own limit is another
+            if is_larger(message, self._limits.message_bytes):  # the server's own limit is another
                 self._counters.refused["too big"] += 1
                 self.close(TOO_BIG, f"at most {self._limits.message_bytes} bytes")
             else:
@@ -169,13 +169,3 @@ class AsgiConnection(Connection):
             await self._websocket.send(
                 {"type": "websocket.close", "code": code, "reason": fit_reason(reason)}
             )
-
-
-def _is_larger(message: str | bytes, limit: int) -> bool:
-    """Whether it is larger than the limit in bytes; a text is encoded only where that decides."""
-    size = len(message)
-    if size > limit:
-        return True
-    if isinstance(message, bytes) or 4 * size <= limit:
-        return False
-    return len(message.encode("utf-8", "surrogatepass")) > limit

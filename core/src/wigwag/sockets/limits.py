@@ -111,3 +111,13 @@ class RateLimit:
         if not bucket.take():
             raise SocketError(TOO_MANY_MESSAGES)
         return True
+
+
+def is_larger(message: str | bytes, limit: int) -> bool:
+    """Whether it is larger than the limit in bytes; a text is encoded only where that decides."""
+    size = len(message)
+    if size > limit:
+        return True
+    if isinstance(message, bytes) or 4 * size <= limit:
+        return False
+    return len(message.encode("utf-8", "surrogatepass")) > limit

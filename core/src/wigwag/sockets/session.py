@@ -65,6 +65,7 @@ class Session:
 
     __slots__ = (
         "_admitted",
+        "_beside",
         "_buckets",
         "_cancel",
         "_gone",
@@ -77,6 +78,7 @@ class Session:
         "app",
         "connection",
         "ctx",
+        "flush",
         "id",
         "provider",
         "send_now",
@@ -102,8 +104,12 @@ class Session:
         self._inbox: deque[tuple[str | bytes, bool]] | None = None  # an empty one takes 600 bytes
         self._idle: anyio.Event | None = None
         self._cancel: Cancel | None = None
+        #: Of ping, pong and drain, those handlers that run, each with the next call that waits for it.
+        self._beside: dict[Handler, _Beside] | None = None
         #: Kept by the connection.
         self.send_now: Callable[[bytes], int] | None = None
+        #: Kept by the provider.
+        self.flush: Callable[[], object] | None = None
         self._buckets: dict[Any, TokenBucket] | None = None
         self._violations: TokenBucket | None = None
         limits = app.limits
@@ -135,6 +141,8 @@ class Session:
 
     def close(self, code: int, reason: str = "") -> None:
         """See :class:`~wigwag.interfaces.LocalSocket`."""
+        if self.flush is not None:
+            self.flush()  # what was published before
         self.connection.close(code, reason)
 
     # Listener: what the connection calls
@@ -189,8 +197,33 @@ class Session:
         self._lifecycle(self.app.on_drain)
 
     def _lifecycle(self, handler: Any, *args: Any) -> None:
-        if handler is not None and self._admitted and not self._gone:
-            self.connection.spawn(lambda: self._call_safely(handler, *args))
+        if handler is None or not self._admitted or self._gone:
+            return
+        if self._beside is None:
+            self._beside = {}
+        beside = self._beside.get(handler)
+        if beside is not None:  # who sends pings without end makes no more than one wait: the latest
+            beside.waiting = args
+            return
+        beside = self._beside[handler] = _Beside()
+        cancel = self.connection.spawn(lambda: self._call_beside(beside, handler, args))
+        if not beside.is_done:  # in that call
+            beside.cancel = cancel
+
+    async def _call_beside(self, beside: _Beside, handler: Handler, args: tuple[Any, ...]) -> None:
+        try:
+            while True:
+                await self._call_safely(handler, *args)
+                if beside.waiting is None or self._gone:
+                    break
+                args, beside.waiting = beside.waiting, None
+        finally:
+            beside.is_done = True
+            assert self._beside is not None
+            del self._beside[handler]
+            if not self._beside:
+                self._beside = None
+            self._note_idle()
 
     def gone(self) -> None:
         """The connection is over; nothing more is written.  What came before is still handled, unless it
@@ -202,7 +235,7 @@ class Session:
     async def settle(self) -> None:
         """Return when the handlers are done with what came.  After the limit the one that runs is
         cancelled, and has as long again to clean up."""
-        if not self._working:
+        if not self._is_busy:
             return
         self._idle = anyio.Event()
         with anyio.move_on_after(self.app.limits.close_timeout_s):
@@ -215,8 +248,19 @@ class Session:
         )
         if self._cancel is not None:
             self._cancel()
+        for beside in (self._beside or {}).values():
+            if beside.cancel is not None:
+                beside.cancel()
         with anyio.move_on_after(self.app.limits.close_timeout_s):
             await self._idle.wait()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._working or self._beside is not None
+
+    def _note_idle(self) -> None:
+        if self._idle is not None and not self._is_busy:
+            self._idle.set()
 
     async def wind_up(self, code: int, reason: str) -> None:
         """Run the ``close`` handler, if ``open`` was run, and forget the socket."""
@@ -255,22 +299,21 @@ class Session:
             if _is_being_cancelled():
                 raise
             logger.exception("a handler of socket %s was cancelled by something else than us", self.id)
-            self.connection.close(1011, "internal error")
+            self.close(1011, "internal error")
         except Exception:  # a defect of ours: the application's are caught where they are called
             logger.exception("socket %s failed", self.id)
-            self.connection.close(1011, "internal error")
+            self.close(1011, "internal error")
         finally:
             self._cancel = None
             self._working = False
             self._may_begin = self._admitted and not self._inbox and self.connection.runs_at_once
-            if self._idle is not None:
-                self._idle.set()
+            self._note_idle()
 
     async def _admit(self) -> bool:
         """Ask the connection guards, attach, and run ``open``."""
         for guard in self.app.connection_guards:
             if not await self._passes(guard):
-                self.connection.close(REFUSED, "refused")
+                self.close(REFUSED, "refused")
             if self.connection.is_closing:
                 return False
         if not self._attach():
@@ -285,7 +328,7 @@ class Session:
         try:
             self.provider.attach(self)
         except NotRunning:
-            self.connection.close(1012, "going away")
+            self.close(1012, "going away")
             return False
         self._admitted = True
         return True
@@ -425,7 +468,19 @@ class Session:
             limit = self.app.limits.violations_per_minute
             self._violations = TokenBucket(limit / 60, limit)
         if not self._violations.take():
-            self.connection.close(REFUSED, what.lower())
+            self.close(REFUSED, what.lower())
+
+
+class _Beside:
+    """A handler that runs beside the session's work."""
+
+    __slots__ = ("cancel", "is_done", "waiting")
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.cancel: Cancel | None = None
+        #: With what it is to be called next.
+        self.waiting: tuple[Any, ...] | None = None
 
 
 def _is_being_cancelled() -> bool:

@@ -329,7 +329,6 @@ class Sockets(Generic[V, E]):
         )
         session.connection = taken
         app.sessions.add(session)
-        session.begin()
         server.take_over(taken)
 
     async def refuse(self, websocket: WebSocket, code: int = REFUSED, reason: str = "refused") -> None:

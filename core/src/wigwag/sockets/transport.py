@@ -8,6 +8,7 @@ the server goes on parsing what comes, keeps the connection alive, and closes it
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -32,8 +33,13 @@ _PIECE_BYTES = 64 * 1024
 class Receiver(Protocol):
     """What a server tells whoever has taken a WebSocket over.  All synchronous; nothing here may raise."""
 
+    def begin(self) -> None:
+        """It is taken over.  Called once, and first, but for :meth:`pause_writing` and :meth:`go_away` where that is
+        how it stands."""
+        ...
+
     def received(self, message: str | bytes) -> None:
-        """A message came; no more come after :meth:`Transport.pause_reading`."""
+        """A message came.  After :meth:`Transport.pause_reading` none do, but for what came before the end."""
         ...
 
     def pinged(self, data: bytes) -> None:
@@ -106,7 +112,8 @@ class TakeOver(Protocol):
     """What a server offers in ``scope["extensions"]["wigwag.connection"]``."""
 
     def take_over(self, receiver: Receiver) -> None:
-        """From now on call the receiver, first with what came since the handshake.  ASGI events come no more."""
+        """From now on call the receiver, after :meth:`Receiver.begin` with what came since the handshake.  ASGI events
+        come no more."""
         ...
 
     @property
@@ -137,7 +144,6 @@ class TransportConnection(Connection):
         self._session = session
         self._is_paused = False
         self._is_reading = True
-        self._set_send_now()
         transport.limit(limits.message_bytes)
 
     def _set_send_now(self) -> None:
@@ -149,6 +155,11 @@ class TransportConnection(Connection):
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Cancel:
         """See :class:`Connection`."""
         return self._transport.spawn(work)
+
+    def begin(self) -> None:
+        """See :class:`Receiver`."""
+        self._set_send_now()
+        self._session.begin()
 
     def received(self, message: str | bytes) -> None:
         """See :class:`Receiver`."""
@@ -257,7 +268,7 @@ class TransportConnection(Connection):
 
     def go_away(self) -> None:
         """See :class:`Receiver`."""
-        self.close(GOING_AWAY, "going away")
+        self._session.close(GOING_AWAY, "going away")
 
     def _end_as(self, code: int, reason: str) -> None:
         super()._end_as(code, reason)
@@ -287,5 +298,11 @@ class TransportConnection(Connection):
         self._transport.spawn(lambda: self._wind_up(code, reason))
 
     async def _wind_up(self, code: int, reason: str) -> None:
-        await self._session.settle()
-        await self._session.wind_up(code, reason)
+        session = self._session
+        try:
+            await session.settle()
+        except asyncio.CancelledError:  # the server's time is over, and the handlers are cancelled as well
+            await session.settle()
+            raise
+        finally:
+            await session.wind_up(code, reason)

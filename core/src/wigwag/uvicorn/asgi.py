@@ -18,7 +18,8 @@ from uvicorn.protocols.utils import (
 )
 
 from wigwag.frames import Frame, check_close_code
-from wigwag.frames.closing import INTERNAL_ERROR
+from wigwag.frames.closing import INTERNAL_ERROR, too_big
+from wigwag.sockets.limits import is_larger
 from wigwag.sockets.transport import EXTENSION, Receiver, Transport
 from wigwag.uvicorn.handshake import Refused, Request, accept, refuse, respond
 from wigwag.wire.client import GOING_AWAY, NORMAL
@@ -39,6 +40,7 @@ class _Stage(Enum):
     CONNECTING = "connecting"
     ACCEPTED = "accepted"
     RESPONDING = "responding"  # an HTTP answer has begun
+    CLOSED = "closed"  # by the application
     OVER = "over"
     HANDED_OVER = "handed over"
 
@@ -65,12 +67,12 @@ class AsgiCall:
         self._events: deque[Event] = deque()
         self._waiting_bytes = 0
         self._is_holding = False
-        self._receiving: asyncio.Future[None] | None = None
+        self._receiving: deque[asyncio.Future[None]] = deque()
         self._writable: asyncio.Future[None] | None = None
         #: Once there is one, that is all there is to receive.
         self._disconnect: Event | None = None
 
-    def begin(self, request: Request, transport: asyncio.Transport) -> None:
+    def start(self, request: Request, transport: asyncio.Transport) -> None:
         """The request has come: call the application."""
         self._request = request
         self._transport = transport
@@ -130,11 +132,16 @@ class AsgiCall:
         while not self._events:
             if self._disconnect is not None:
                 return self._disconnect
-            self._receiving = self._hub.loop.create_future()
+            woken = self._hub.loop.create_future()
+            self._receiving.append(woken)
             try:
-                await self._receiving
-            finally:
-                self._receiving = None
+                await woken
+            except asyncio.CancelledError:
+                if woken.cancelled():
+                    self._receiving.remove(woken)
+                else:  # it was woken, and cancelled before it ran: another may take what there is
+                    self._wake()
+                raise
         event = self._events.popleft()
         self._waiting_bytes -= _size(event)
         if self._is_holding and not self._events:
@@ -147,8 +154,12 @@ class AsgiCall:
         self._wake()
 
     def _wake(self) -> None:
-        if self._receiving is not None and not self._receiving.done():
-            self._receiving.set_result(None)
+        while self._receiving:
+            woken = self._receiving.popleft()
+            if not woken.done():
+                woken.set_result(None)
+                if self._disconnect is None:  # which is for all who ask
+                    return
 
     def received(self, message: str | bytes) -> None:
         """See :class:`~wigwag.sockets.transport.Receiver`."""
@@ -164,6 +175,9 @@ class AsgiCall:
             self._is_holding = True
             self._protocol.pause_reading()
 
+    def begin(self) -> None:
+        """See :class:`~wigwag.sockets.transport.Receiver`; it is there from the start."""
+
     def pinged(self, data: bytes) -> None:
         """ASGI has no event for it."""
 
@@ -176,7 +190,7 @@ class AsgiCall:
     def lost(self, code: int, reason: str) -> None:
         """See :class:`~wigwag.sockets.transport.Receiver`."""
         self._disconnected(code, reason)
-        if self._stage is not _Stage.HANDED_OVER:
+        if self._stage not in (_Stage.HANDED_OVER, _Stage.CLOSED):
             self._stage = _Stage.OVER
         self.resume_writing()
 
@@ -206,16 +220,26 @@ class AsgiCall:
     def take_over(self, receiver: Receiver) -> None:
         """See :class:`~wigwag.sockets.transport.TakeOver`."""
         self._stage = _Stage.HANDED_OVER
-        self._protocol.hand_to(receiver)
+        is_handed_over = self._protocol.hand_to(receiver)
+        if is_handed_over and self._disconnect is not None:  # the server has begun to close it
+            receiver.go_away()
+        receiver.begin()
         if self._is_holding:
             self._is_holding = False
             self._protocol.resume_reading()
-        for event in self._events:
+        while self._events:
+            event = self._events.popleft()
             if event["type"] == "websocket.receive":
                 text = event.get("text")
-                receiver.received(event["bytes"] if text is None else text)
-        self._events.clear()
-        if self._disconnect is not None:
+                message: str | bytes = event["bytes"] if text is None else text
+                if is_larger(
+                    message, self._protocol.max_message_bytes
+                ):  # they were taken by the server's limit
+                    self._protocol.break_off(too_big(self._protocol.max_message_bytes))
+                    self._events.clear()
+                else:
+                    receiver.received(message)
+        if not is_handed_over and self._disconnect is not None:
             receiver.lost(self._disconnect["code"], self._disconnect["reason"])
 
     # send
@@ -237,7 +261,7 @@ class AsgiCall:
         kind = message["type"]
         if self._stage is _Stage.ACCEPTED:
             self._send_accepted(kind, message)
-        elif self._disconnect is not None:
+        elif self._disconnect is not None and self._stage is not _Stage.CLOSED:
             raise ClientDisconnected
         elif self._stage is _Stage.CONNECTING:
             self._answer(kind, message)
@@ -251,13 +275,17 @@ class AsgiCall:
     def _send_accepted(self, kind: str, message: Event) -> None:
         if kind == "websocket.send":
             data, text = message.get("bytes"), message.get("text")
-            frame = Frame.of(text or "" if data is None else data)
+            if data is None:
+                data = text
+            if data is None:  # against the specification; uvicorn's own sends nothing then
+                return
+            frame = Frame.of(data)
             deflater = self._protocol.deflater
             self._protocol.write(frame.encoded if deflater is None else frame.deflated(deflater))
         elif kind == "websocket.close":
             code, reason = message.get("code", NORMAL) or NORMAL, message.get("reason") or ""
             check_close_code(code)
-            self._stage = _Stage.OVER
+            self._stage = _Stage.CLOSED
             self._disconnected(code, reason)
             self._protocol.close(code, reason)
         else:
@@ -281,7 +309,7 @@ class AsgiCall:
     def _accept(self, message: Event) -> None:
         headers = [*self.default_headers, *message.get("headers", ())]
         subprotocol = message.get("subprotocol")
-        if subprotocol is not None:
+        if subprotocol:
             headers.append((b"Sec-WebSocket-Protocol", subprotocol.encode("latin-1")))
         agreed = self._hub.agree(self._request.extensions)
         if agreed is not None:

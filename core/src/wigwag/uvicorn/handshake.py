@@ -119,6 +119,8 @@ def accept(key: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def respond(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The head of an answer that refuses, after which the connection is closed.  Raises ValueError, likewise."""
+    if not 200 <= status <= 999:
+        raise ValueError(f"{status} is no status for an answer that refuses")
     try:
         phrase = HTTPStatus(status).phrase.encode()
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import random
 import sys
@@ -33,6 +34,17 @@ def hub_of(config: uvicorn.Config, server_state: ServerState) -> Hub:
     if hub is None:
         hub = _hubs[server_state] = Hub(config, server_state)
     return hub
+
+
+class _Task(asyncio.Task[None]):
+    """A task whose first step is always taken: cancelled before that, not even its ``finally`` would run."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        coroutine = self.get_coro()
+        if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            self.get_loop().call_soon(super().cancel, msg)
+            return True
+        return super().cancel(msg)
 
 
 class Hub:
@@ -106,7 +118,7 @@ class Hub:
 
     def start(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]:
         """Likewise, but in a later turn."""
-        return self._keep(self.loop.create_task(work))
+        return self._keep(_Task(work, loop=self.loop))
 
     def _keep(self, task: asyncio.Task[None]) -> Callable[[], object]:
         self._tasks.add(task)

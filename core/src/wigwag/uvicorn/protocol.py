@@ -23,11 +23,12 @@ from wigwag.frames.closing import (
 )
 from wigwag.frames.deflate import Deflater
 from wigwag.frames.encoding import CLOSE, FIN, PING, PONG, encode_frame
-from wigwag.frames.parser import Control, Parser
+from wigwag.frames.parser import PART, Control, Parser
 from wigwag.sockets.transport import Receiver
 from wigwag.uvicorn.asgi import AsgiCall
 from wigwag.uvicorn.handshake import Refused, Request, refuse
 from wigwag.uvicorn.hub import Hub, hub_of
+from wigwag.uvicorn.kernel import unacknowledged_bytes
 
 logger: Final = logging.getLogger("wigwag.uvicorn")
 
@@ -36,6 +37,10 @@ _MESSAGES_A_TURN: Final = 64
 #: How long the peer has for its part of the end, where nobody says otherwise. In seconds.
 CLOSE_TIMEOUT_S: Final = 5.0
 
+#: What is written while one read is handled is sent together, but no more than about so much is kept for that.
+_MOST_CORKED_BYTES: Final = 64 * 1024
+#: How much a client may send before its handshake is answered; it is read further when it is.
+_MOST_EARLY_BYTES: Final = 4 * 1024
 #: What may wait in a transport that encrypts before the connection is paused.
 _TLS_BUFFER_BYTES: Final = 64 * 1024
 _PING_FRAME: Final = encode_frame(FIN | PING, b"")
@@ -63,6 +68,7 @@ class WebSocketProtocol(asyncio.Protocol):
     __slots__ = (
         "_context",
         "_cork",
+        "_corked_bytes",
         "_heard",
         "_hub",
         "_is_ending",
@@ -70,7 +76,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_is_reading",
         "_is_writable",
         "_parser",
-        "_pinged",
+        "_pinged_at",
         "_pong",
         "_receiver",
         "_state",
@@ -95,6 +101,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._context: contextvars.Context | None = None
         #: What is written while one read is handled, to be sent together.
         self._cork: list[bytes] | None = None
+        self._corked_bytes = 0
         #: Whether the receiver wants no messages now, and whether the transport reads.
         self._is_held = False
         self._is_reading = True
@@ -105,8 +112,9 @@ class WebSocketProtocol(asyncio.Protocol):
         #: The payload of a ping that is to be answered once that can be sent.
         self._pong: bytes | None = None
         self._heard = False
-        self._pinged = False
-        #: How much the transport held when it was last looked at, with nothing taken since.
+        #: When the ping was sent to which nothing has been heard yet; by the loop's clock.
+        self._pinged_at: float | None = None
+        #: How much was still to be taken by the peer when that was last looked at, with nothing taken since.
         self._unsent_bytes = 0
         # See Transport, and Timed.
         self.send_now: Callable[[bytes], int] | None = None
@@ -120,12 +128,14 @@ class WebSocketProtocol(asyncio.Protocol):
         """asyncio's."""
         self._transport = transport
         self._hub.connections.add(self)
-        if transport.get_extra_info("sslcontext") is not None:
-            transport.set_write_buffer_limits(high=_TLS_BUFFER_BYTES)  # 0 would never be seen to be empty
-            return
-        # Anything that waits in the transport makes itself known, so that nothing is ever written past it.
-        transport.set_write_buffer_limits(high=0)
-        if sys.platform != "win32":
+        is_encrypted = transport.get_extra_info("sslcontext") is not None
+        # Anything that waits in the transport makes itself known, so that nothing is ever written past it. Over TLS
+        # a limit of 0 would never be seen to be kept.
+        high = _TLS_BUFFER_BYTES if is_encrypted else 0
+        transport.set_write_buffer_limits(high=high)
+        # There may be an HTTP response that has not been sent yet.
+        self._is_writable = transport.get_write_buffer_size() <= high
+        if not is_encrypted and sys.platform != "win32":
             # A tenth cheaper than the transport's own write, which does the same first.
             fd = transport.get_extra_info("socket").fileno()
             self.send_now = functools.partial(os.write, fd)
@@ -138,8 +148,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._begin(data)
         elif self._state != OVER:
             parser.feed(data)
-            if self._state == OPENING:  # it may not send yet, and is not read further
-                self.pause_reading()
+            if self._state == OPENING:  # who waits for the answer sends nothing
+                if len(parser.unread) >= _MOST_EARLY_BYTES:
+                    self.pause_reading()
             elif not self._is_held:
                 self._read()
 
@@ -166,6 +177,8 @@ class WebSocketProtocol(asyncio.Protocol):
         """asyncio's."""
         self._hub.connections.discard(self)
         self._hub.drop_deadline(self)
+        if self._state in (OPEN, CLOSING) and not self._is_ending:
+            self._read_rest()
         self._end(ABNORMAL, "")
 
     def shutdown(self) -> None:
@@ -187,7 +200,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.write(refuse(refused, call.default_headers))
             self.end_unopened()
             return
-        call.begin(request, self._transport)
+        call.start(request, self._transport)
 
     def open(self, answer: bytes, deflater: Deflater | None) -> None:
         """The handshake is accepted, with this answer."""
@@ -199,15 +212,23 @@ class WebSocketProtocol(asyncio.Protocol):
         first_ping_s = self._hub.first_ping_s()
         if first_ping_s is not None:
             self._hub.set_deadline(self, first_ping_s)
-        self.resume_reading()
+        if self._is_held:
+            self.resume_reading()
+        elif self._parser.unread:
+            self._hub.loop.call_soon(self._read_on)
 
-    def hand_to(self, receiver: Receiver) -> None:
-        """From now on this one is called; its handlers see the context variables that the endpoint saw."""
-        if self._state != OVER:
-            self._receiver = receiver
-            self._context = contextvars.copy_context()
-            if not self._is_writable:
-                receiver.pause_writing()
+    def hand_to(self, receiver: Receiver) -> bool:
+        """From now on this one is called, unless the WebSocket is over: then nobody is any more, and it is False.
+
+        Its handlers see the context variables that the endpoint saw.
+        """
+        if self._state == OVER:
+            return False
+        self._receiver = receiver
+        self._context = contextvars.copy_context()
+        if not self._is_writable:
+            receiver.pause_writing()
+        return True
 
     # Reading
 
@@ -215,21 +236,23 @@ class WebSocketProtocol(asyncio.Protocol):
         """Handle what has come, as far as this turn allows; what that writes is sent together."""
         cork: list[bytes] = []
         self._cork = cork
+        self._corked_bytes = 0
         try:
-            if self._context is None:
-                self._handle()
-            else:
-                self._context.copy().run(self._handle)
+            self._in_context(self._handle)
         except ProtocolError as exc:
-            if self._receiver is not None:
-                self._receiver.failed(exc.code)
-            self._end_soon(self._fail, exc.code, exc.reason)
+            self.break_off(exc)
         except Exception:
             logger.exception("a WebSocket failed")
             self._fail(INTERNAL_ERROR, "internal error")
         self._cork = None
         if cork and self._state == OPEN:
             self._send(cork[0] if len(cork) == 1 else b"".join(cork))
+
+    def _in_context(self, handle: Callable[[], None]) -> None:
+        if self._context is None:
+            handle()
+        else:
+            self._context.copy().run(handle)
 
     def _handle(self) -> None:
         parser = self._parser
@@ -251,11 +274,34 @@ class WebSocketProtocol(asyncio.Protocol):
         self._stop_reading()
         self._hub.loop.call_soon(self._read_on)
 
+    def _read_rest(self) -> None:
+        """Hand over what came before the end, now that no more comes; TCP waits with that end, TLS does not."""
+        was_open, self._state = self._state == OPEN, CLOSING  # nothing can be sent any more
+        if self._receiver is not None:
+            self._receiver.pause_writing()
+        try:
+            self._in_context(functools.partial(self._handle_rest, was_open))
+        except ProtocolError as exc:
+            if self._receiver is not None:
+                self._receiver.failed(exc.code)
+        except Exception:
+            logger.exception("a WebSocket failed")
+
+    def _handle_rest(self, was_open: bool) -> None:
+        parser = self._parser
+        assert parser is not None
+        while self._receiver is not None and (event := parser.next()) is not None:
+            if not isinstance(event, Control):
+                if was_open:
+                    self._receiver.received(event)
+            elif event.opcode == CLOSE:
+                self._end(*parse_close(event.payload))
+
     def _control(self, event: Control) -> None:
         receiver = self._receiver
         if event.opcode == CLOSE:
             self._end_soon(self._closed_by_peer, *parse_close(event.payload))
-        elif receiver is None or self._state != OPEN:
+        elif event is PART or receiver is None or self._state != OPEN:
             pass
         elif event.opcode == PONG:
             receiver.ponged(event.payload)
@@ -265,6 +311,17 @@ class WebSocketProtocol(asyncio.Protocol):
             else:  # only the last has to be answered (RFC 6455, 5.5.3)
                 self._pong = event.payload
             receiver.pinged(event.payload)
+
+    def break_off(self, error: ProtocolError) -> None:
+        """The peer broke the protocol, or a limit: close it, once what came before is handled."""
+        if self._receiver is not None:
+            self._receiver.failed(error.code)
+        self._end_soon(self._fail, error.code, error.reason)
+
+    @property
+    def max_message_bytes(self) -> int:
+        """How large a message may be now."""
+        return self._hub.max_message_bytes if self._parser is None else self._parser.max_message_bytes
 
     def limit(self, max_message_bytes: int) -> None:
         """See :class:`~wigwag.sockets.transport.Transport`."""
@@ -298,6 +355,9 @@ class WebSocketProtocol(asyncio.Protocol):
         """See :class:`~wigwag.sockets.transport.Transport`."""
         if self._cork is not None:
             self._cork.append(data)
+            self._corked_bytes += len(data)
+            if self._corked_bytes >= _MOST_CORKED_BYTES:
+                self._send_corked(self._cork)  # what the kernel does not take is then known to wait
         elif self._state == OPEN:
             self._send(data)
 
@@ -310,8 +370,14 @@ class WebSocketProtocol(asyncio.Protocol):
         """Send now what this turn has written; the rest of it is sent as it comes."""
         cork, self._cork = self._cork, None
         if cork:
-            self._send(b"".join(cork))
-            cork.clear()
+            self._send_corked(cork)
+
+    def _send_corked(self, cork: list[bytes]) -> None:
+        data = b"".join(cork)
+        cork.clear()
+        self._corked_bytes = 0
+        if self._state == OPEN:
+            self._send(data)
 
     def _send(self, data: bytes) -> None:
         if self._is_writable and self.send_now is not None:
@@ -364,16 +430,23 @@ class WebSocketProtocol(asyncio.Protocol):
             self._send(encode_close(code, reason))
         self._end(code, reason)
         transport = self._transport
-        if transport.can_write_eof() and not transport.is_closing():
+        try:
+            if not transport.can_write_eof() or transport.is_closing():
+                self._finish()
+                return
             # Closed while something comes in, the connection would be reset, and our close frame lost with it. So
             # what comes is dropped, until the peer closes, or its time is over.
             transport.write_eof()
-            if not self._is_reading:
-                self._is_reading = True
-                transport.resume_reading()
-            self._hub.set_deadline(self, CLOSE_TIMEOUT_S)
-        else:
+        except OSError:  # the peer has reset it, and nobody has read so yet
             self._finish()
+            return
+        self._drop_what_comes()
+        self._hub.set_deadline(self, CLOSE_TIMEOUT_S)
+
+    def _drop_what_comes(self) -> None:
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()
 
     def end_unopened(self) -> None:
         """The handshake was answered with something else than yes."""
@@ -382,7 +455,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Close the transport when what was written is sent, or its time is over."""
-        self._transport.close()
+        if not self._transport.is_closing():
+            if not self._transport.can_write_eof():  # TLS reads the peer's own end
+                self._drop_what_comes()
+            self._transport.close()
         self._hub.set_deadline(self, CLOSE_TIMEOUT_S)
 
     def _end(self, code: int, reason: str) -> None:
@@ -401,29 +477,48 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.abort()
         elif not self._is_writable:
             self._watch_sending()
-        elif not self._pinged:
+        elif self._pinged_at is None:
             self._ping()
         elif self._heard or not self._is_reading:  # what we do not read can't be heard
-            self._pinged = False
-            hub = self._hub
-            hub.set_deadline(self, max(0.0, (hub.ping_interval_s or 0.0) - (hub.ping_timeout_s or 0.0)))
+            self._await_ping(self._pinged_at)
         else:
-            self._fail(INTERNAL_ERROR, "keepalive ping timeout")
+            self._await_pong(self._pinged_at)
 
     def _ping(self) -> None:
         hub = self._hub
         self._heard = False
-        self._pinged = hub.ping_timeout_s is not None
         self.write(_PING_FRAME)
-        hub.set_deadline(self, hub.ping_timeout_s or hub.ping_interval_s or CLOSE_TIMEOUT_S)
+        if hub.ping_timeout_s is None:
+            hub.set_deadline(self, hub.ping_interval_s or CLOSE_TIMEOUT_S)
+        else:
+            self._pinged_at = hub.loop.time()
+            hub.set_deadline(self, min(hub.ping_timeout_s, hub.ping_interval_s or CLOSE_TIMEOUT_S))
+
+    def _await_ping(self, pinged_at: float) -> None:
+        """The peer lives: the next ping is due an interval after the last."""
+        hub = self._hub
+        self._pinged_at = None
+        left_s = pinged_at + (hub.ping_interval_s or 0.0) - hub.loop.time()
+        if left_s > 0:
+            hub.set_deadline(self, left_s)
+        else:
+            self._ping()
+
+    def _await_pong(self, pinged_at: float) -> None:
+        hub = self._hub
+        left_s = pinged_at + (hub.ping_timeout_s or 0.0) - hub.loop.time()
+        if left_s > 0:  # an answer may take longer than the time between pings
+            hub.set_deadline(self, left_s)
+        else:
+            self._fail(INTERNAL_ERROR, "keepalive ping timeout")
 
     def _watch_sending(self) -> None:
         """A ping would wait behind what is being sent: a peer that takes some of it lives."""
         hub = self._hub
-        unsent = self._transport.get_write_buffer_size()
+        unsent = self._transport.get_write_buffer_size() + unacknowledged_bytes(self._transport)
         if unsent == self._unsent_bytes and hub.ping_timeout_s is not None:
             self._fail(INTERNAL_ERROR, "nothing was read for too long")
         else:
             self._unsent_bytes = unsent
-            self._pinged = False
+            self._pinged_at = None
             hub.set_deadline(self, hub.ping_timeout_s or hub.ping_interval_s or CLOSE_TIMEOUT_S)
