@@ -101,6 +101,8 @@ class Client:
         self._socket.setblocking(False)
         self._read = b""
         self.headers: dict[str, str] = {}
+        #: Of a frame that it has begun.
+        self.rest = b""
 
     async def connect(self, address: tuple[str, int]) -> None:
         self._loop = asyncio.get_running_loop()

@@ -98,7 +98,9 @@ async def in_a_handler(client: Client, life: Life) -> None:
 
 async def in_the_middle_of_a_frame(client: Client, life: Life) -> None:
     await idle(client, life)
-    await client.send(frame(Opcode.TEXT, "half of this")[:9])
+    whole = frame(Opcode.TEXT, "half of this")
+    await client.send(whole[:9])
+    client.rest = whole[9:]
 
 
 async def in_the_middle_of_a_message(client: Client, life: Life) -> None:
@@ -151,7 +153,7 @@ async def end_of_stream(client: Client, server: Serving) -> None:
 
 
 async def close_frame(client: Client, server: Serving) -> None:
-    client.push(frame(Opcode.CLOSE, b"\x03\xe8"))
+    client.push(client.rest + frame(Opcode.CLOSE, b"\x03\xe8"))
 
 
 async def cancelled(client: Client, server: Serving) -> None:
