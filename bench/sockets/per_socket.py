@@ -23,14 +23,17 @@ def play_echo(stage: Stage) -> Iterator[Sample]:
 
 
 def play_idle(stage: Stage) -> Iterator[Sample]:
-    """Handshakes; then the memory of those who joined the topic and are silent."""
+    """The memory of those who came, joined the topic, and are silent; then handshakes.
+
+    64 come at a time, and each joins as soon as it may.  Were all to join in one moment, what the tasks of that moment
+    took would count for each, though those who come later use it again.
+    """
     dialect, scale = stage.way.peer.dialect, stage.scale
     count = scale.idle_slow if stage.way.peer.is_slow else scale.idle
-    stage.load.open("first", scale.idle_before)
-    stage.load.ask("first", dialect.join)
+    stage.load.open("first", scale.idle_before, then=dialect.join)
     stage.load.hold(scale.settle_s / 2)
     before = stage.server.memory_bytes()
-    yield stage.sample(HANDSHAKE, stage.load.open("idle", count))
-    stage.load.ask("idle", dialect.join)
+    stage.load.open("idle", count, then=dialect.join)
     stage.load.hold(scale.settle_s)
     yield Sample(MEMORY, stage.way.name, value=(stage.server.memory_bytes() - before) / count)
+    yield stage.sample(HANDSHAKE, stage.load.open("handshakes", count))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import re
 import sys
 from typing import ClassVar
 
@@ -142,6 +143,9 @@ DEFECTS: list[tuple[type[SmallBroker] | type[Server], str, str]] = [
 ]
 
 
+TRIES = 3  # whether a link is cut with a message in flight is chance, above all on a busy machine
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What can only be found by waiting is waited for no longer than a test likes."""
@@ -161,12 +165,18 @@ async def test_a_defect_is_found_and_named(
 ) -> None:
     suite = type("Suite", (SmallContract,), {"part": part, "patience_s": 0.6})()
     (name,) = (name for name in dir(suite) if name.startswith(f"test_{test}"))
+    found = ""
     try:
-        with pytest.raises(pytest.fail.Exception, match=f"(?s){message}"):
-            await getattr(suite, name)()
+        for _ in range(TRIES):
+            try:
+                await getattr(suite, name)()
+            except pytest.fail.Exception as exc:
+                found = str(exc)
+                break
     finally:
         for descriptor in suite.server.leaked:
             os.close(descriptor)
+    assert re.search(message, found, re.DOTALL)
 
 
 # What an author meets who has not given every hook
