@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -75,6 +76,12 @@ NEEDS = {
 }
 IN_CI = bool(os.environ.get("CI"))
 PREFIX = "not on this machine: "
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end children: a job in a shell's background ignores it, and so would all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @functools.cache

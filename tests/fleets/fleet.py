@@ -80,9 +80,9 @@ class FleetNode:
         return ear
 
     def detach(self, ear: Ear) -> None:
-        """A socket goes."""
-        ear.go()
+        """A socket goes; in this call it still gets what came before in this turn."""
         self.provider.detach(ear.id)
+        ear.go()
 
     @property
     def present(self) -> list[Ear]:

@@ -63,9 +63,9 @@ async def _join_each(node: FleetNode, ear: Ear, topics: tuple[str, ...]) -> None
 
 
 async def leave(node: FleetNode, ear: Ear, topic: str) -> None:
-    """A socket unsubscribes."""
-    ear.leave(topic)
+    """A socket unsubscribes; in this call, which never waits, it still gets what came before in this turn."""
     await node.provider.unsubscribe(ear.id, topic)
+    ear.leave(topic)
 
 
 async def join_and_cancel(node: FleetNode, ear: Ear, topic: str, after_s: float) -> None:
