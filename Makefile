@@ -15,7 +15,7 @@ run: ## install what the service needs into .venv, and start it on 127.0.0.1:800
 
 test: install browser servers autobahn-suite lint types pythons oldest mutants ## everything, from nothing
 	@$(BIN)/pytest core/tests providers -q -n auto --cov --cov-report=
-	@$(BIN)/pytest tests examples --cov --cov-append --cov-report=term --cov-fail-under=95
+	@$(BIN)/pytest tests examples -q -n auto --maxprocesses 4 --dist loadfile --cov --cov-append --cov-report=term --cov-fail-under=95
 
 check: lint types unit ## lint, types and unit tests: before each commit
 
@@ -29,7 +29,7 @@ unit: install ## the unit tests of core
 	@$(BIN)/pytest core/tests -q -n auto
 
 e2e: install browser servers ## what crosses packages: real sockets, a browser, the examples
-	@$(BIN)/pytest tests examples -q
+	@$(BIN)/pytest tests examples -q -n auto --maxprocesses 4 --dist loadfile
 
 autobahn-suite: # Autobahn's WebSocket suite, for the tests, where a CPython 2.7 is
 	@tools/autobahn

@@ -16,11 +16,13 @@ from fleets.run import run
 pytestmark = pytest.mark.anyio
 SECONDS = float(os.environ.get("WIGWAG_FLEET_SECONDS", "6"))
 SEED = os.environ.get("WIGWAG_FLEET_SEED", "")
+#: Another one in each run, the same one in all workers of pytest-xdist.
+NEW_SEED = os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex(4))[:8]
 SHOWN = 12
 
 
 @pytest.mark.timeout(SECONDS + 120)
-@pytest.mark.parametrize(("size", "seed"), [(2, SEED or "wigwag"), (5, SEED or secrets.token_hex(4))])
+@pytest.mark.parametrize(("size", "seed"), [(2, SEED or "wigwag"), (5, SEED or NEW_SEED)])
 async def test_every_message_comes_once_and_in_order_or_its_sockets_are_told(
     ground: Ground, size: int, seed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
