@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mosquitto_server import Mosquitto, serving
+from mosquitto_server import LIMITS, Mosquitto, serving
 
 from wigwag.broker import BrokerLost, Finding
 from wigwag_mqtt import MqttSettings
@@ -37,8 +37,10 @@ async def findings_of(settings: MqttSettings) -> dict[str, Finding]:
     return {finding.subject: finding for finding in await check(settings)}
 
 
-async def test_a_mosquitto_with_the_limits_of_the_readme_is_well(mosquitto: Mosquitto) -> None:
-    findings = await findings_of(MqttSettings(url=mosquitto.url))
+async def test_a_mosquitto_with_the_limits_of_the_readme_is_well(tmp_path: Path) -> None:
+    # One of its own: on that of all tests, links were cut with messages under way, which it counts as dropped.
+    with serving(tmp_path, "allow_anonymous true", *LIMITS) as server:
+        findings = await findings_of(MqttSettings(url=server.url))
     assert {finding.level for finding in findings.values()} == {"ok"}
     assert findings["version"].text.startswith("mosquitto version")
     assert "1048576 bytes" in findings["size"].text
