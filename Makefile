@@ -6,6 +6,8 @@ SHELL := /bin/bash
 .PHONY: help run test check lint types unit e2e autobahn autobahn-suite mutants fuzz wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
 
 BIN := .venv/bin
+# A worker starts servers of its own, so that there are not as many as a large machine has processors.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -15,7 +17,7 @@ run: ## install what the service needs into .venv, and start it on 127.0.0.1:800
 
 test: install browser servers autobahn-suite lint types pythons oldest mutants ## everything, from nothing
 	@$(BIN)/pytest core/tests providers -q -n auto --cov --cov-report=
-	@$(BIN)/pytest tests examples -q -n auto --maxprocesses 4 --dist loadfile --cov --cov-append --cov-report=term --cov-fail-under=95
+	@$(BIN)/pytest tests examples -q $(SIDE_BY_SIDE) --cov --cov-append --cov-report=term --cov-fail-under=95
 
 check: lint types unit ## lint, types and unit tests: before each commit
 
@@ -29,7 +31,7 @@ unit: install ## the unit tests of core
 	@$(BIN)/pytest core/tests -q -n auto
 
 e2e: install browser servers ## what crosses packages: real sockets, a browser, the examples
-	@$(BIN)/pytest tests examples -q -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/pytest tests examples -q $(SIDE_BY_SIDE)
 
 autobahn-suite: # Autobahn's WebSocket suite, for the tests, where a CPython 2.7 is
 	@tools/autobahn
