@@ -39,8 +39,6 @@ def hub_of(config: uvicorn.Config, server_state: ServerState) -> Hub:
 class _Task(asyncio.Task[None]):
     """A task whose first step is always taken: cancelled before that, not even its ``finally`` would run."""
 
-    __slots__ = ()
-
     def cancel(self, msg: Any | None = None) -> bool:
         coroutine = self.get_coro()
         if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
