@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from aiokafka import AIOKafkaClient
-from aiokafka.protocol.admin import CreateAclsRequest_v1
+from aiokafka.protocol.admin import CreateAclsRequest_v1, DescribeAclsRequest
 from aiokafka.protocol.api import Request
 
 from servers.certificates import make_certificates
@@ -212,8 +212,18 @@ async def allow(server: KafkaServer, topic: str, *operations: int) -> None:
     client = AIOKafkaClient(bootstrap_servers=server.bootstrap)
     await client.bootstrap()
     response = await client.send(1, AllowRequest(topic, operations))
-    await client.close()
     assert [code for code, *_ in response.creation_responses] == [0] * len(operations)
+    with anyio.fail_after(LIMIT_S):  # the controller has it; the broker hears of it later, and tells nobody
+        while not await known_rules(client, topic, operations):  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+    await client.close()
+
+
+async def known_rules(client: AIOKafkaClient, topic: str, operations: tuple[int, ...]) -> bool:
+    """Whether the broker goes by the rules already."""
+    response = await client.send(1, DescribeAclsRequest(2, topic, 3, f"User:{USER}", "*", 1, 1))
+    known = {operation for *_, rules in response.resources for _, _, operation, _ in rules}
+    return known >= set(operations)
 
 
 async def make_topic(server: KafkaServer, topic: str) -> None:

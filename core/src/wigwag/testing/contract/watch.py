@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -118,7 +119,9 @@ def forced(before: Collection[int], limit_s: float) -> Iterator[None]:
         for other in asyncio.all_tasks():
             if other is not task and id(other) not in before:
                 stuck.append(other.get_name())
-                other.cancel()
+                # One that has not begun is its task group's to end; anyio would never await what it wraps.
+                if inspect.getcoroutinestate(other.get_coro()) != inspect.CORO_CREATED:  # type: ignore[arg-type]
+                    other.cancel()
 
     timer = asyncio.get_running_loop().call_later(limit_s, force)
     try:
