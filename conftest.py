@@ -53,6 +53,15 @@ def are_here(*programs: str) -> Callable[[], bool]:
     return lambda: all(shutil.which(program, path=path) for program in programs)
 
 
+def node_major() -> int:
+    """Return the version of Node on the path, 0 where there is none."""
+    try:
+        said = subprocess.run(("node", "--version"), capture_output=True, text=True, timeout=30, check=False)
+        return int(said.stdout.removeprefix("v").partition(".")[0])
+    except (OSError, ValueError):
+        return 0
+
+
 HERE = Path(__file__).parent
 CHROMIUM = os.environ.get("CHROMIUM", "chromium")
 
@@ -72,6 +81,11 @@ NEEDS = {
         "tools/autobahn, where there is a CPython 2.7",
     ),
     "cc": Need(are_here("cc"), is_root_with_apt, "make servers"),
+    "node": Need(
+        lambda: node_major() >= 20 and (HERE / "clients/typescript/node_modules/.installed").exists(),
+        lambda: node_major() >= 20,
+        "Node 20 or later with npm, then make node",
+    ),
     "openssl": Need(are_here("openssl"), is_root_with_apt, "make servers"),
 }
 IN_CI = bool(os.environ.get("CI"))
