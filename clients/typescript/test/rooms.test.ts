@@ -1,0 +1,324 @@
+import { describe, expect, test, vi } from "vitest";
+import { ClientError, Connected, ConnectionClosed, RequestFailed, RequestTimeout } from "../src/index.js";
+import { connected, type FakeSocket, newClient, nextAttempt, outcome, pass, socket } from "./fakes.js";
+
+/** The rooms that were asked for on a connection, in order. */
+const joins = (server: FakeSocket): unknown[] =>
+  server.messages
+    .filter(({ type }) => type === "room.join")
+    .map(({ data }) => (data as { room: string }).room);
+const leaves = (server: FakeSocket): unknown[] =>
+  server.messages
+    .filter(({ type }) => type === "room.leave")
+    .map(({ data }) => (data as { room: string }).room);
+
+const reconnected = async (server: FakeSocket): Promise<FakeSocket> => {
+  server.end();
+  return (await nextAttempt()).open();
+};
+
+describe("joinRoom()", () => {
+  test("asks the server, and resolves when it has answered", async () => {
+    const { client, server } = connected();
+    const joining = outcome(client.joinRoom("a"));
+    expect(server.messages).toEqual([{ type: "room.join", data: { room: "a" }, correlationId: 1 }]);
+    await pass();
+    expect(joining).toEqual({});
+    server.reply("room.join", { data: null });
+    await pass();
+    expect("value" in joining).toBe(true);
+    expect(client.joinedRooms).toEqual(new Set(["a"]));
+  });
+
+  test("asks once, however often it is called", async () => {
+    const { client, server } = connected();
+    const both = [outcome(client.joinRoom("a")), outcome(client.joinRoom("a"))];
+    server.reply("room.join", { data: null });
+    await pass();
+    expect(both.every((one) => "value" in one)).toBe(true);
+    await client.joinRoom("a");
+    expect(joins(server)).toEqual(["a"]);
+  });
+
+  test("before the connection is there, it is joined then", async () => {
+    const client = newClient();
+    const joining = outcome(client.joinRoom("a"));
+    client.connect();
+    expect(client.joinedRooms).toEqual(new Set(["a"]));
+    socket().open();
+    expect(joins(socket())).toEqual(["a"]);
+    socket().reply("room.join", { data: null });
+    await pass();
+    expect("value" in joining).toBe(true);
+  });
+
+  test("rejects where the server says no; the room is forgotten, and onError hears of it", async () => {
+    const { client, server } = connected();
+    const errors: Error[] = [];
+    client.onError((error) => errors.push(error));
+    const joining = outcome(client.joinRoom("a"));
+    server.reply("room.join", { error: "Forbidden" });
+    await pass();
+    expect(joining.error).toEqual(new RequestFailed("room.join", "Forbidden"));
+    expect(errors).toEqual([joining.error]);
+    expect(client.joinedRooms).toEqual(new Set());
+    expect(joins(await reconnected(server))).toEqual([]);
+  });
+
+  test("asks again after a no", async () => {
+    const { client, server } = connected();
+    client.onError(() => {});
+    client.joinRoom("a");
+    server.reply("room.join", { error: "Forbidden" });
+    await pass();
+    const again = outcome(client.joinRoom("a"));
+    server.reply("room.join", { data: null });
+    await pass();
+    expect(joins(server)).toEqual(["a", "a"]);
+    expect("value" in again).toBe(true);
+  });
+
+  test("keeps the wish where the broker could not be reached: the server keeps it too", async () => {
+    const { client, server } = connected();
+    client.onError(() => {});
+    const joining = outcome(client.joinRoom("a"));
+    server.reply("room.join", { error: "Unavailable" });
+    await pass();
+    expect(joining.error).toBeInstanceOf(RequestFailed);
+    expect(client.joinedRooms).toEqual(new Set(["a"]));
+    client.leaveRoom("a");
+    expect(leaves(server)).toEqual(["a"]);
+  });
+
+  test("rejects after requestTimeout, says why, and the wish stands", async () => {
+    const client = newClient();
+    const before = outcome(client.joinRoom("a"));
+    await pass(10_000);
+    expect(before.error).toEqual(
+      new RequestTimeout("room a was not joined within 10000 ms; not connected: call connect()"),
+    );
+    client.connect();
+    const server = socket().open();
+    const meanwhile = outcome(client.joinRoom("a"));
+    await pass(10_000);
+    expect(meanwhile.error).toEqual(new RequestTimeout("room a was not joined within 10000 ms"));
+    expect(joins(server)).toEqual(["a"]);
+    expect(joins(await reconnected(server))).toEqual(["a"]);
+  });
+
+  test("goes on waiting over a connection that is lost", async () => {
+    const { client, server } = connected();
+    const joining = outcome(client.joinRoom("a"));
+    const second = await reconnected(server);
+    expect(joining).toEqual({});
+    second.reply("room.join", { data: null });
+    await pass();
+    expect("value" in joining).toBe(true);
+  });
+
+  test("in a pause waits for the next connection, though the room was joined on the last", async () => {
+    const { client, server } = connected();
+    client.joinRoom("a");
+    server.reply("room.join", { data: null });
+    await pass();
+    server.end();
+    const joining = outcome(client.joinRoom("a"));
+    await pass(1000);
+    expect(joining).toEqual({});
+    socket().open().reply("room.join", { data: null });
+    await pass();
+    expect("value" in joining).toBe(true);
+  });
+
+  test("rejects where there will be no connection; the next connect() joins it all the same", async () => {
+    const client = newClient();
+    const joining = outcome(client.joinRoom("a"));
+    client.connect();
+    client.disconnect();
+    await pass();
+    expect(joining.error).toBeInstanceOf(ConnectionClosed);
+    client.connect();
+    socket().open();
+    expect(joins(socket())).toEqual(["a"]);
+    const again = outcome(client.joinRoom("a"));
+    socket().reply("room.join", { data: null });
+    await pass();
+    expect("value" in again).toBe(true);
+    expect(joins(socket())).toEqual(["a"]);
+  });
+});
+
+describe("on each connection", () => {
+  test("rooms are joined again, once, before what waited is sent", async () => {
+    const { client, server } = connected();
+    client.joinRoom("a");
+    client.joinRoom("b");
+    server.end();
+    client.send("x", 1);
+    client.joinRoom("a");
+    client.joinRoom("c");
+    await pass(1000);
+    socket().open();
+    expect(socket().messages.map(({ type, data }) => [type, data])).toEqual([
+      ["room.join", { room: "a" }],
+      ["room.join", { room: "b" }],
+      ["room.join", { room: "c" }],
+      ["x", 1],
+    ]);
+    await pass(24_000);
+    expect(joins(socket())).toEqual(["a", "b", "c"]);
+  });
+
+  test("joining in a handler of Connected, as on the first, asks no second time, and comes alive there", async () => {
+    const client = newClient();
+    const live: string[] = [];
+    client.on(Connected, async () => {
+      await client.joinRoom("a");
+      live.push("a");
+    });
+    client.connect();
+    socket().open();
+    socket().reply("room.join", { data: null });
+    await pass();
+    expect(live).toEqual(["a"]);
+    const second = await reconnected(socket());
+    await pass();
+    expect(joins(second)).toEqual(["a"]);
+    expect(live).toEqual(["a"]);
+    second.reply("room.join", { data: null });
+    await pass();
+    expect(live).toEqual(["a", "a"]);
+  });
+
+  test("what a handler of Connected sends goes first, so that it may say who this is", () => {
+    const client = newClient();
+    client.joinRoom("a");
+    client.send("x");
+    client.on(Connected, () => client.send("auth.authenticate", { token: "t" }));
+    client.connect();
+    socket().open();
+    expect(socket().messages.map(({ type }) => type)).toEqual(["auth.authenticate", "room.join", "x"]);
+  });
+
+  test("a room that was joined before and is refused now is told to onError, and tried on the next", async () => {
+    const { client, server } = connected();
+    const errors: Error[] = [];
+    client.onError((error) => error instanceof RequestFailed && errors.push(error));
+    client.joinRoom("a");
+    server.reply("room.join", { data: null });
+    await pass();
+    const second = await reconnected(server);
+    second.reply("room.join", { error: "Forbidden" });
+    await pass();
+    expect(errors).toEqual([new RequestFailed("room.join", "Forbidden")]);
+    expect(joins(await reconnected(second))).toEqual(["a"]);
+  });
+
+  test("a room that was left meanwhile is not joined", async () => {
+    const { client, server } = connected();
+    client.joinRoom("a");
+    client.joinRoom("b");
+    server.end();
+    await client.leaveRoom("a");
+    await pass(1000);
+    expect(joins(socket().open())).toEqual(["b"]);
+  });
+});
+
+describe("leaveRoom()", () => {
+  test("asks the server, and resolves when it has answered", async () => {
+    const { client, server } = connected();
+    client.joinRoom("a");
+    server.reply("room.join", { data: null });
+    await pass();
+    const leaving = outcome(client.leaveRoom("a"));
+    expect(leaves(server)).toEqual(["a"]);
+    await pass();
+    expect(leaving).toEqual({});
+    server.reply("room.leave", { data: null });
+    await pass();
+    expect("value" in leaving).toBe(true);
+  });
+
+  test("resolves at once where the room was not wanted, or nothing is connected", async () => {
+    const { client, server } = connected();
+    await client.leaveRoom("a");
+    expect(leaves(server)).toEqual([]);
+    await newClient().leaveRoom("a");
+  });
+
+  test("ends the waiting for the join", async () => {
+    const { client, server } = connected();
+    const joining = outcome(client.joinRoom("a"));
+    client.leaveRoom("a");
+    await pass();
+    expect(joining.error).toEqual(new ClientError("room a was left"));
+    server.reply("room.join", { data: null });
+    await pass();
+    expect(client.joinedRooms).toEqual(new Set());
+  });
+
+  test("resolves where the connection is lost before the answer", async () => {
+    const { client, server } = connected();
+    client.joinRoom("a");
+    const leaving = outcome(client.leaveRoom("a"));
+    server.end();
+    await pass();
+    expect("value" in leaving).toBe(true);
+  });
+
+  test("tells an error to its caller and to onError", async () => {
+    const { client, server } = connected();
+    const heard = vi.fn();
+    client.onError(heard);
+    client.joinRoom("a");
+    const leaving = outcome(client.leaveRoom("a"));
+    server.reply("room.leave", { error: "Internal error" });
+    await pass();
+    expect(leaving.error).toEqual(new RequestFailed("room.leave", "Internal error"));
+    expect(heard).toHaveBeenCalledWith(leaving.error);
+  });
+
+  test("and joining again are sent in order, and the late answer of the first join decides nothing", async () => {
+    const { client, server } = connected();
+    client.onError(() => {});
+    client.joinRoom("a");
+    client.leaveRoom("a");
+    const again = outcome(client.joinRoom("a"));
+    expect(server.messages.map(({ type, correlationId }) => [type, correlationId])).toEqual([
+      ["room.join", 1],
+      ["room.leave", 2],
+      ["room.join", 3],
+    ]);
+    server.say({ type: "room.join", correlationId: 1, error: "Forbidden" });
+    await pass();
+    expect(client.joinedRooms).toEqual(new Set(["a"]));
+    server.say({ type: "room.join", correlationId: 3, data: null });
+    await pass();
+    expect("value" in again).toBe(true);
+  });
+});
+
+test("a refusal is told to onError once, also where a handler hands on the promise", async () => {
+  const client = newClient();
+  const errors: Error[] = [];
+  client.onError((error) => errors.push(error));
+  client.on(Connected, () => client.joinRoom("a"));
+  client.connect();
+  socket().open().reply("room.join", { error: "Forbidden" });
+  await pass();
+  expect(errors).toEqual([new RequestFailed("room.join", "Forbidden")]);
+});
+
+test("clearRooms() leaves all of them", async () => {
+  const { client, server } = connected();
+  client.joinRoom("a");
+  client.joinRoom("b");
+  const clearing = outcome(client.clearRooms());
+  expect(leaves(server)).toEqual(["a", "b"]);
+  for (const correlationId of [3, 4]) server.say({ type: "room.leave", correlationId, data: null });
+  await pass();
+  expect("value" in clearing).toBe(true);
+  expect(client.joinedRooms).toEqual(new Set());
+  expect(joins(await reconnected(server))).toEqual([]);
+});

@@ -1,0 +1,5 @@
+import { afterEach, beforeEach } from "vitest";
+import { begin, end } from "./fakes.js";
+
+beforeEach(begin);
+afterEach(end);
