@@ -111,6 +111,12 @@ def check_command(words: list[str]) -> None:
         check_curl(arguments)
     elif name in ("pip", "uv"):
         assert all((ROOT / word).exists() for word in arguments if word.startswith("./")), words
+    elif name == "npm":
+        package = json.loads((ROOT / "clients/typescript/package.json").read_text())
+        known_packages = {package["name"], *package["devDependencies"]}
+        verb, *packages = (argument for argument in arguments if not argument.startswith("-"))
+        assert verb in ("install", "pack", "run"), words
+        assert verb != "install" or set(packages) <= known_packages, words
     else:
         assert name in ("git", "cd", "jq", "export", "head"), f"is there a command {name!r}?"
 
