@@ -15,7 +15,7 @@ help: ## list the targets
 run: ## install what the service needs into .venv, and start it on 127.0.0.1:8000
 	@tools/install run && exec $(BIN)/wigwag serve
 
-test: install browser servers autobahn-suite lint types client pythons oldest mutants ## everything, from nothing
+test: install browser servers autobahn-suite node lint types client pythons oldest mutants ## everything, from nothing
 	@$(BIN)/pytest core/tests providers -q -n auto --cov --cov-report=
 	@$(BIN)/pytest tests examples -q $(SIDE_BY_SIDE) --cov --cov-append --cov-report=term --cov-fail-under=95
 
@@ -31,7 +31,7 @@ unit: install ## the unit tests of core
 	@$(BIN)/pytest core/tests -q -n auto
 
 client: ## lint, types, unit tests and package checks of the TypeScript client, where Node is
-	@tools/node lint types test package
+	@tools/node clients/typescript lint types test package
 
 e2e: install browser servers node ## what crosses packages: real sockets, a browser, the examples
 	@$(BIN)/pytest tests examples -q $(SIDE_BY_SIDE)
@@ -58,7 +58,7 @@ oldest: install ## the unit tests with the lowest versions that core allows
 	@tools/oldest
 
 fmt: install ## mend what ruff and biome can mend, and format
-	@$(BIN)/ruff check --fix-only --quiet && $(BIN)/ruff format --quiet && tools/node fmt
+	@$(BIN)/ruff check --fix-only --quiet && $(BIN)/ruff format --quiet && tools/node clients/typescript fmt
 
 pins: ## make requirements/*.txt anew (UPGRADE=1: with newer versions)
 	@tools/pins
@@ -69,7 +69,7 @@ install: ## the development environment, in .venv
 browser: ## chromium for the end-to-end tests, where apt-get can bring it
 	@tools/browser
 
-node: # the TypeScript client's tools, where Node is
+node: # what the tests and the TypeScript client need of npm, where Node is
 	@tools/node
 
 servers: install ## real brokers for the tests: Debian's where apt-get can bring them, Kafka where Java and Maven are
@@ -88,4 +88,4 @@ brokers: servers ## Redis, NATS and Kafka to play with, each with the line that 
 	@PYTHONPATH=tests exec $(BIN)/python tools/brokers.py
 
 clean: ## remove what these targets made
-	@rm -rf .venv .venv.lock .node.lock .venvs .brokers .autobahn .bench .coverage* .hypothesis .*_cache dist clients/typescript/{dist,node_modules} && find . -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .venv .venv.lock .node.lock .venvs .brokers .autobahn .bench .coverage* .hypothesis .*_cache dist clients/typescript/dist {clients,tests}/*/node_modules && find . -name __pycache__ -prune -exec rm -rf {} +

@@ -62,6 +62,16 @@ def node_major() -> int:
         return 0
 
 
+def npm_folders() -> list[Path]:
+    """Return what tools/node installs."""
+    return [lock.parent for folder in ("clients", "tests") for lock in HERE.glob(f"{folder}/*/package-lock.json")]
+
+
+def is_installed(folder: Path) -> bool:
+    """Whether tools/node has been there."""
+    return (folder / "node_modules/.installed").exists()
+
+
 HERE = Path(__file__).parent
 CHROMIUM = os.environ.get("CHROMIUM", "chromium")
 
@@ -82,7 +92,7 @@ NEEDS = {
     ),
     "cc": Need(are_here("cc"), is_root_with_apt, "make servers"),
     "node": Need(
-        lambda: node_major() >= 20 and (HERE / "clients/typescript/node_modules/.installed").exists(),
+        lambda: node_major() >= 20 and all(map(is_installed, npm_folders())),
         lambda: node_major() >= 20,
         "Node 20 or later with npm, then make node",
     ),

@@ -39,9 +39,9 @@ import { Page } from "./page.js";
 import { Room } from "./rooms.js";
 
 /**
- * `disconnected`: before `connect()`, after `disconnect()`, and when the server is done with you (code 1000).
- * `connecting`, `connected`, `reconnecting`: at work. `refused`: the server doesn't want this client. `failed`: no
- * further attempt is made. From those that are not at work, `connect()` begins anew.
+ * `disconnected`: before `connect()`, and after `disconnect()`. `connecting`, `connected`, `reconnecting`: at work.
+ * `refused`: the server doesn't want this client. `failed`: no further attempt is made, or the application is done with
+ * this client (code 1000). From the last two, and from `disconnected`, `connect()` begins anew.
  */
 export type ConnectionState =
   | "disconnected"
@@ -374,21 +374,20 @@ export class SocketClient<
     const { reconnect, maxReconnectAttempts, reconnectDelay, maxReconnectDelay } = this.#settings;
     if (this.isConnected && performance.now() - this.#openedAt >= LASTED) this.#attempts = 0;
     const attempt = this.#attempts + 1;
+    const isDone = error instanceof ConnectionClosed && error.code === DONE;
     let state: ConnectionState = "failed";
     let next: { readonly attempt: number; readonly delay: number } | undefined;
     if (error instanceof ConnectionRefused) {
       state = "refused";
-    } else if (error instanceof ConnectionClosed && error.code === DONE) {
-      state = "disconnected";
-    } else if (reconnect && attempt <= maxReconnectAttempts) {
+    } else if (reconnect && !isDone && attempt <= maxReconnectAttempts) {
       state = this.isConnected ? "reconnecting" : this.#state;
       next = { attempt, delay: backoff(this.#attempts++, reconnectDelay, maxReconnectDelay) };
     }
     this.#over(state, error, next?.delay);
-    this.#report(error, !!next || state === "disconnected");
+    this.#report(error, !!next || isDone);
     if (next) {
       if (this.#isActive && !this.#link) this.#handlers.call(ReconnectAttempt, next);
-    } else if (reconnect && state === "failed") {
+    } else if (reconnect && !isDone && state === "failed") {
       this.#handlers.call(ReconnectFailed, { attempts: this.#attempts });
     }
   }

@@ -39,7 +39,10 @@ export class ConnectionClosed extends ClientError {
   }
 }
 
-/** The server doesn't want this client (close code 1008). `connect()` may be called again, with a better token. */
+/**
+ * The server doesn't want this client: close code 1008 or, where the WebSocket tells, HTTP 401 or 403. `connect()` may be
+ * called again, with a better token.
+ */
 export class ConnectionRefused extends ConnectionClosed {
   override readonly name = "ConnectionRefused";
 }

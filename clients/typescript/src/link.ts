@@ -139,11 +139,13 @@ export class Link {
 
   #closed(code: number, reason: string): void {
     const said = reason ? `: ${reason}` : "";
-    const cause = this.#problem;
-    if (code === REFUSED) {
-      this.#end(new ConnectionRefused(`the server refuses this client${said}`, code, reason));
-    } else if (cause && !this.#hasAnswered) {
-      this.#end(new ConnectFailed(`no connection: ${(cause as Error).message ?? cause}`, { cause }));
+    const cause = this.#hasAnswered ? undefined : this.#problem;
+    const problem = (cause as Error)?.message ?? cause;
+    const status = Number(/ (40[13])$/.exec(problem)?.[1]); // only the package ws tells
+    if (code === REFUSED || status) {
+      this.#end(new ConnectionRefused(`the server refuses this client${said}`, status || code, reason));
+    } else if (cause) {
+      this.#end(new ConnectFailed(`no connection: ${problem}`, { cause }));
     } else {
       this.#end(new ConnectionClosed(`the connection ended with code ${code}${said}`, code, reason));
     }

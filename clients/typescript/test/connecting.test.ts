@@ -306,8 +306,14 @@ describe("a connection that is lost", () => {
 
   test("is not replaced after 1000: the application is done", async () => {
     const { client, server } = connected();
+    const heard = vi.fn();
+    client.on(ReconnectFailed, heard);
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     server.end(1000, "bye");
-    expect(client.connectionState).toBe("disconnected");
+    expect(client.connectionState).toBe("failed");
+    expect(client.error).toMatchObject({ name: "ConnectionClosed", code: 1000, reason: "bye" });
+    expect(heard).not.toHaveBeenCalled();
+    expect(logged).not.toHaveBeenCalled();
     await pass(3_600_000);
     expect(attempts()).toBe(1);
   });
@@ -383,9 +389,20 @@ describe("attempts", () => {
     const errors: Error[] = [];
     client.onError((error) => errors.push(error));
     client.connect();
-    socket().onerror?.({ message: "Unexpected server response: 403" });
+    socket().onerror?.({ message: "Unexpected server response: 503" });
     socket().onclose?.({ code: 1006, reason: "" });
-    expect(errors).toEqual([new ConnectFailed("no connection: Unexpected server response: 403")]);
+    expect(errors).toEqual([new ConnectFailed("no connection: Unexpected server response: 503")]);
+    expect(client.connectionState).toBe("connecting");
+  });
+
+  test.each([401, 403])("that are refused with HTTP %i are the last, where the WebSocket tells", (status) => {
+    const client = newClient();
+    client.onError(() => {});
+    client.connect();
+    socket().onerror?.({ error: new Error(`Unexpected server response: ${status}`) });
+    socket().onclose?.({ code: 1006, reason: "" });
+    expect(client.connectionState).toBe("refused");
+    expect(client.error).toMatchObject({ name: "ConnectionRefused", code: status });
   });
 
   test("that fail are not written to the console: they are usual", () => {
