@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e autobahn autobahn-suite client node mutants fuzz wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
+.PHONY: help run test check lint types unit e2e autobahn autobahn-suite client node mutants fuzz docs docs-serve wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
 
 BIN := .venv/bin
 # A worker starts servers of its own, so that there are not as many as a large machine has processors.
@@ -48,6 +48,12 @@ mutants: install ## plant known defects in core one by one, and see each caught:
 fuzz: install ## a million streams through the parser of frames, bent: half a minute (ARGS="--seconds 600")
 	@$(BIN)/python tools/fuzz.py $(ARGS)
 
+docs: install ## build the site of docs/, into .docs/site
+	@$(BIN)/python tools/docs.py build
+
+docs-serve: install ## the site on 127.0.0.1:8000, built anew when a page changes
+	@exec $(BIN)/python tools/docs.py serve
+
 wheels: install ## build each distribution, install it into an empty environment, try it
 	@$(BIN)/pytest tests/test_wheels.py -v
 
@@ -88,4 +94,4 @@ brokers: servers ## Redis, NATS and Kafka to play with, each with the line that 
 	@PYTHONPATH=tests exec $(BIN)/python tools/brokers.py
 
 clean: ## remove what these targets made
-	@rm -rf .venv .venv.lock .node.lock .venvs .brokers .autobahn .bench .coverage* .hypothesis .*_cache dist clients/typescript/dist {clients,tests}/*/node_modules && find . -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf .venv .venv.lock .node.lock .venvs .brokers .autobahn .bench .docs .cache .coverage* .hypothesis .*_cache dist clients/typescript/dist {clients,tests}/*/node_modules && find . -name __pycache__ -prune -exec rm -rf {} +

@@ -96,6 +96,7 @@ NEEDS = {
         lambda: node_major() >= 20,
         "Node 20 or later with npm, then make node",
     ),
+    "curl": Need(are_here("curl"), is_root_with_apt, "make servers"),
     "openssl": Need(are_here("openssl"), is_root_with_apt, "make servers"),
 }
 IN_CI = bool(os.environ.get("CI"))

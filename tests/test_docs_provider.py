@@ -25,8 +25,7 @@ def shown() -> ModuleType:
     module = ModuleType("the_page")
     sys.modules[module.__name__] = module
     for block in blocks(ROOT / "docs/writing-a-provider.md", "python"):
-        if block.info == "python":
-            exec(compile(block.text, block.at, "exec", dont_inherit=True), module.__dict__)
+        exec(compile(block.text, block.at, "exec", dont_inherit=True), module.__dict__)
     return module
 
 

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 import django
-from channels.generic.websocket import AsyncWebsocketConsumer  # type: ignore[import-untyped]
-from channels.routing import ProtocolTypeRouter, URLRouter  # type: ignore[import-untyped]
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.urls import path
 

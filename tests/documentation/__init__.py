@@ -1,0 +1,44 @@
+"""How the pages of the documentation are run.
+
+Every fenced block is of a kind that is run, or of one that can't be: ``test_blocks.py`` fails for any other.
+"""
+
+from __future__ import annotations
+
+#: Pages whose files and shell lines are played, as a reader would save and type them, by a test in this folder.
+PLAYED = {
+    "README.md",
+    "docs/guide/brokers.md",
+    "docs/guide/publishing.md",
+    "docs/guide/replicas.md",
+    "docs/guide/serving.md",
+    "docs/tutorial.md",
+    "docs/wire-protocol.md",
+    "docs/writing-a-provider.md",
+    "examples/chat/README.md",
+    "examples/dashboard/README.md",
+    "providers/redis/README.md",
+}
+
+#: Pages whose shell lines are only seen to name what exists (commands, options, targets, settings), and why.
+CHECKED = {
+    "CONTRIBUTING.md": "make's targets, the whole test run among them",
+    "examples/provider-mqtt/README.md": "a broker with TLS and a password, elsewhere",
+    "providers/kafka/README.md": "a cluster of brokers, elsewhere",
+    "providers/nats/README.md": "likewise",
+}
+
+#: Blocks of these languages are run, or taken apart: by whom.
+RUN = {
+    "python": "test_docs_snippets.py: a page is one program",
+    "sh": "PLAYED, or CHECKED",
+    "transcript": "test_docs_snippets.py: against the stock service",
+    "json": "test_blocks.py",
+    "toml": "test_blocks.py",
+}
+
+#: Blocks of these languages can't be run.
+NOT_RUN = {
+    "text": "drawings, and what programs print",
+    "conf": "lines of another program's configuration",
+}

@@ -1,0 +1,56 @@
+"""Pages whose shell lines need nothing but an application, or a broker, to be run as they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from documentation.player import Player
+from documents import ROOT
+from servers.redis import RedisServer
+
+SMALLEST = (ROOT / "examples/programs/smallest.py").read_text()
+
+pytestmark = pytest.mark.needs("curl")
+
+
+def test_the_servers_of_the_guide_start(tmp_path: Path) -> None:
+    with Player(ROOT / "docs/guide/serving.md", tmp_path, files={"main.py": SMALLEST}) as player:
+        player.play()
+
+
+@pytest.mark.parametrize("page", ["docs/guide/publishing.md", "docs/wire-protocol.md"])
+def test_what_is_published_over_http_is_taken(tmp_path: Path, page: str) -> None:
+    with Player(ROOT / page, tmp_path, before=["wigwag serve"]) as player:
+        player.play()
+
+
+@pytest.mark.needs("redis-server")
+@pytest.mark.parametrize(
+    "page", ["docs/guide/brokers.md", "docs/guide/replicas.md", "providers/redis/README.md"]
+)
+def test_the_lines_for_redis_lead_to_redis(tmp_path: Path, page: str, redis_server: RedisServer) -> None:
+    ports = {"6379": redis_server.port}
+    with Player(ROOT / page, tmp_path, files={"main.py": SMALLEST}, ports=ports) as player:
+        player.play()
+
+
+@pytest.mark.needs("redis-server")
+def test_the_readme_says_how_to_try_it(tmp_path: Path, redis_server: RedisServer) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/.venv").symlink_to(ROOT / ".venv")
+    with Player(ROOT / "README.md", tmp_path, ports={"6379": redis_server.port}) as player:
+        player.play()
+
+
+@pytest.mark.parametrize("page", ["examples/chat/README.md", "examples/dashboard/README.md"])
+def test_an_example_runs_as_it_says(tmp_path: Path, page: str) -> None:
+    with Player(ROOT / page, tmp_path, at=ROOT) as player:
+        player.play()
+
+
+def test_a_provider_is_begun(tmp_path: Path) -> None:
+    with Player(ROOT / "docs/writing-a-provider.md", tmp_path) as player:
+        player.play()
+        assert (player.folder / "wigwag-pulsar/pyproject.toml").exists()
