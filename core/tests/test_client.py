@@ -222,7 +222,7 @@ async def test_another_http_error_is_a_failed_attempt(server: ScriptedServer) ->
         await SocketClient(server.url, reconnect=False).connect()
 
 
-@pytest.mark.parametrize("code", [1000, 1011, 1012, 1013])
+@pytest.mark.parametrize("code", [1009, 1011, 1012, 1013, 4000])
 async def test_other_close_codes_reconnect_after_a_jittered_pause(
     server: ScriptedServer, delays: list[float], code: int
 ) -> None:
@@ -233,6 +233,28 @@ async def test_other_close_codes_reconnect_after_a_jittered_pause(
         await states.reach("connected", 2)
         assert states.seen == ["connecting", "connected", "reconnecting", "connected"]
         assert delays == [0.75]
+
+
+async def test_close_code_1000_ends_it(server: ScriptedServer, delays: list[float]) -> None:
+    async with SocketClient(server.url) as client:
+        await server.last.close(1000, "signed out elsewhere")
+        assert [event async for event in client.events()] == []
+        assert client.state == "disconnected"
+        assert isinstance(client.error, ConnectionClosed)
+        assert (client.error.code, client.error.reason) == (1000, "signed out elsewhere")
+        with pytest.raises(NotRunning, match="signed out"):
+            await client.request("a")
+    assert not delays
+
+
+async def test_connect_raises_where_the_server_is_done_with_this_client_at_once(
+    server: ScriptedServer, delays: list[float]
+) -> None:
+    server.scripts = [closes(1000, "nothing for you")]
+    client = SocketClient(server.url)
+    with pytest.raises(ConnectionClosed, match="nothing for you"):
+        await client.connect()
+    assert not delays
 
 
 async def test_connections_that_end_at_once_do_not_reset_the_backoff(

@@ -193,6 +193,20 @@ async def test_a_room_that_is_refused_is_forgotten(server: ScriptedServer) -> No
     assert server.types(1) == ["settled"]
 
 
+async def test_a_room_that_is_unavailable_stays_wanted(server: ScriptedServer) -> None:
+    async def lose_the_broker(connection: ServerConnection, message: Any) -> None:
+        is_first = message["type"] == "room.join" and len(server.connections) == 1
+        await reply(connection, message, **({"error": "Unavailable"} if is_first else {}))
+
+    server.answer = lose_the_broker
+    async with client_of(server) as client:
+        with pytest.raises(RequestFailed, match="Unavailable"):
+            await client.join_room("x")
+        assert client.rooms == {"x"}
+        await connected_again(client, server)
+    assert server.types(1) == ["room.join", "settled"]
+
+
 async def test_a_room_that_cannot_be_joined_again_is_told_and_tried_next_time(
     server: ScriptedServer,
 ) -> None:
@@ -277,6 +291,18 @@ async def test_what_does_not_fit_is_refused_and_the_rest_is_sent(
     async with client:
         await client.request("last")
     assert server.types(0) == ["a", "b", "last"]
+
+
+async def test_what_waits_is_dropped_by_disconnect_and_logged(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_of(server)
+    await client.send("of somebody else")
+    await client.disconnect()
+    async with client:
+        await client.request("last")
+    assert server.types(0) == ["last"]
+    assert "disconnected before 1 messages could be sent" in caplog.text
 
 
 async def test_what_is_sent_between_two_connections_goes_to_the_second(

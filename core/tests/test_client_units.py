@@ -9,7 +9,7 @@ import pytest
 
 from wigwag.client import Event, Raw, Reply, SendBufferFull, SocketClient
 from wigwag.client.backoff import LASTED_S, Backoff, backoff_s
-from wigwag.client.messages import decode, encode
+from wigwag.client.messages import encode, parse, received, type_and_data
 from wigwag.client.outgoing import Message, SendBuffer
 from wigwag.errors import InvalidMessage
 
@@ -93,12 +93,12 @@ def test_a_discarded_message_makes_room() -> None:
     ],
 )
 def test_what_the_server_says(content: str | bytes, item: object) -> None:
-    assert decode(content) == item
+    assert received(parse(content)) == item
 
 
 def test_a_message_is_written_as_the_protocol_says() -> None:
     assert json.loads(encode("a")) == {"type": "a"}
-    assert json.loads(encode("a", {"x": 1}, "c")) == {
+    assert json.loads(encode("a", b'{"x":1}', "c")) == {
         "type": "a",
         "data": {"x": 1},
         "correlationId": "c",
@@ -108,7 +108,7 @@ def test_a_message_is_written_as_the_protocol_says() -> None:
 @pytest.mark.parametrize("data", [object(), {"x": float("nan")}])
 def test_data_that_is_no_json_is_refused(data: object) -> None:
     with pytest.raises(InvalidMessage, match="JSON"):
-        encode("a", data)
+        type_and_data("a", data)
 
 
 def test_it_says_that_it_runs_on_asyncio_only() -> None:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "wigwag"
 # Lowest first: a module imports from lines above its own, never from those below.
 LAYERS = (
     "errors",
+    "background",
     "topics",
     "node",
     "interest",

@@ -14,9 +14,12 @@ from typing import (
     TypeVar,
     cast,
     dataclass_transform,
+    get_args,
+    get_origin,
 )
 
 import msgspec
+import typing_extensions
 
 from wigwag.errors import InvalidMessage
 from wigwag.frames import Frame
@@ -25,6 +28,7 @@ from wigwag.wire.client import encode_event, event_prefix
 
 T = TypeVar("T")
 M = TypeVar("M", bound="SocketMessage")
+R = typing_extensions.TypeVar("R", default=Any)
 
 
 class SocketMessageLike(Protocol[T]):
@@ -104,8 +108,15 @@ class SocketMessage(msgspec.Struct, metaclass=_EmittableMeta):
         return MessageType(name, data)
 
 
-class ServerMessage(msgspec.Struct, metaclass=_NamedMeta):
+class ServerMessage(msgspec.Struct, Generic[R], metaclass=_NamedMeta):
     """A message that clients send us; handled by a :class:`~wigwag.MessageRegistry`.
+
+    It may say what it is answered with, for a client that shares the class::
+
+        class Say(ServerMessage[Said], name="say"):
+            room: str
+
+        said = await client.request(Say(room="x"))  # a Said
 
     A sibling of :class:`SocketMessage`, not one of it: emitting it is a type error.
     """
@@ -199,6 +210,39 @@ def encode_message(message: Any, data: Any = None) -> bytes:
     raise TypeError(f"can't emit {message!r}: emit takes a SocketMessage, or a message type and its data")
 
 
+def name_of(message: type[SocketMessage] | type[ServerMessage[Any]] | MessageType[Any]) -> str:
+    """What clients and server know a message by.  Raises TypeError where it has no name of its own."""
+    if isinstance(message, MessageType):
+        return message.name
+    _wire_of(message)
+    return message.__message_name__
+
+
+def data_schema_of(message: type[SocketMessage] | MessageType[Any]) -> Schema[Any]:
+    """The schema of a message's data.  Raises TypeError where it has no name of its own."""
+    return message._wire.schema if isinstance(message, MessageType) else _wire_of(message).schema
+
+
+def encode_data(message: ServerMessage[Any]) -> bytes:
+    """The data of a message to the server, as JSON, after it has been seen to fit its class.
+
+    Raises:
+        InvalidMessage: it does not fit.
+        TypeError: its class has no name of its own.
+    """
+    return _wire_of(type(message)).schema.encode(message)
+
+
+def reply_type_of(message: type[ServerMessage[Any]]) -> Any:
+    """What a message says that it is answered with: ``Said`` of a ``ServerMessage[Said]``, else ``Any``."""
+    for cls in message.__mro__:
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            if get_origin(base) is ServerMessage:
+                (reply,) = get_args(base)
+                return Any if isinstance(reply, TypeVar) else reply
+    return Any
+
+
 def frame_of(message: str | bytes | Emittable, topic: str | None = None) -> Frame:
     """A text (str), binary (bytes) or typed message, ready to be written to sockets.
 
@@ -265,19 +309,19 @@ def _fields_from(cls: Any, source: object) -> dict[str, Any]:
     return found
 
 
-class JoinRoom(ServerMessage, name="room.join"):
+class JoinRoom(ServerMessage[Any], name="room.join"):
     """A client asks to receive what is published to a room (a topic)."""
 
     room: str
 
 
-class LeaveRoom(ServerMessage, name="room.leave"):
+class LeaveRoom(ServerMessage[Any], name="room.leave"):
     """A client asks to receive a room's messages no longer."""
 
     room: str
 
 
-class Heartbeat(ServerMessage, name="heartbeat"):
+class Heartbeat(ServerMessage[Any], name="heartbeat"):
     """A client says, at the application's level, that it is there.  (``2``/``3`` is the protocol's.)"""
 
     timestamp: int | float | None = None

@@ -7,9 +7,9 @@ import pytest
 
 from clocks import settle
 from provider.world import World, is_running, runs
+from wigwag.background import BackgroundTask
 from wigwag.errors import NotRunning
 from wigwag.provider import Provider, ProviderSettings
-from wigwag.provider.background import BackgroundTask
 from wigwag.provider.hosting import hosted
 from wigwag.testing import FakeBroker, FakeSocket
 

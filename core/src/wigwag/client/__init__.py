@@ -3,13 +3,13 @@
 ::
 
     async with SocketClient("ws://127.0.0.1:8000/ws") as client:
+        client.on(IncidentCreated, show)  # the class that the server emits
         await client.join_room("incidents")
-        async for event in client.events():
-            ...
+        project = await client.request(OpenProject(uuid="p"))
 
 It keeps one connection, reconnects with full jitter, joins its rooms again, watches the link, keeps what
-is sent meanwhile within limits, and asks the server and waits for the answer (``request``).  It runs on
-asyncio only: the ``websockets`` library does.
+is sent meanwhile within limits, and asks the server and waits for the answer.  It runs on asyncio only:
+the ``websockets`` library does.  ``docs/guide/python-client.md`` compares it with the TypeScript client.
 
 What it raises stands in :mod:`wigwag.client.errors`.
 """
@@ -24,6 +24,16 @@ from wigwag.client.errors import (
     RequestFailed,
     RequestTimeout,
     SendBufferFull,
+    UnexpectedData,
+)
+from wigwag.client.events import (
+    Connected,
+    ConnectionEvent,
+    Disconnected,
+    Dropped,
+    ReconnectAttempt,
+    ReconnectFailed,
+    Resync,
 )
 from wigwag.client.messages import Event, Raw, Received, Reply
 from wigwag.client.session import ClientState
@@ -33,14 +43,22 @@ __all__ = [
     "ClientError",
     "ClientState",
     "ConnectFailed",
+    "Connected",
     "ConnectionClosed",
+    "ConnectionEvent",
     "ConnectionRefused",
+    "Disconnected",
+    "Dropped",
     "Event",
     "Raw",
     "Received",
+    "ReconnectAttempt",
+    "ReconnectFailed",
     "Reply",
     "RequestFailed",
     "RequestTimeout",
+    "Resync",
     "SendBufferFull",
     "SocketClient",
+    "UnexpectedData",
 ]

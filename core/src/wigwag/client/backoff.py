@@ -36,6 +36,11 @@ class Backoff:
         self._random = random
         self._attempt = 0
 
+    @property
+    def attempts(self) -> int:
+        """How many attempts in a row were asked for."""
+        return self._attempt
+
     def ended(self, lasted_s: float) -> None:
         """A connection ended after so many seconds; 0 for one that was never made."""
         if lasted_s >= LASTED_S:

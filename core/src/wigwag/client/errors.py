@@ -9,7 +9,8 @@
         │   └── ConnectionRefused    the server doesn't want this client; it is not asked again
         ├── RequestFailed            the server answered with an error
         ├── RequestTimeout           (TimeoutError) no answer in time
-        └── SendBufferFull           not connected, and no room to keep the message until it is
+        ├── SendBufferFull           not connected, and no room to keep the message until it is
+        └── UnexpectedData           what the server sent does not fit the class that it was to be
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wigwag.errors import WigwagError
+from wigwag.errors import InvalidMessage, WigwagError
 
 
 class ClientError(WigwagError):
@@ -36,12 +37,13 @@ class ConnectionClosed(ClientError):
     """The connection ended before the answer came.  What was sent may have been received, or not.
 
     ``code`` is the WebSocket close code, 1006 where the link was simply lost, None where the client
-    itself disconnected.
+    itself disconnected; ``reason`` is what the server said with it.
     """
 
-    def __init__(self, message: str, *, code: int | None = None) -> None:
+    def __init__(self, message: str, *, code: int | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.reason = reason
 
 
 class ConnectionRefused(ConnectionClosed):
@@ -76,3 +78,16 @@ class RequestTimeout(ClientError, TimeoutError):
 
 class SendBufferFull(ClientError):
     """Not connected, and the message does not fit what is kept until then.  It was not kept."""
+
+
+class UnexpectedData(ClientError):
+    """What the server sent does not fit the class that it was to be: the two sides differ.
+
+    ``name`` is that of the event or the type of the request; ``details`` is a list of
+    ``{"path", "message"}``.
+    """
+
+    def __init__(self, name: str, wanted: str, error: InvalidMessage) -> None:
+        super().__init__(f"the server's {name!r} is no {wanted}: {error}")
+        self.name = name
+        self.details: list[dict[str, str]] = error.details

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
 
 from wigwag.client.errors import RequestFailed, SendBufferFull
-from wigwag.client.messages import Reply
+from wigwag.client.messages import ReplyFrame
+from wigwag.client.waiting import Outcome
 from wigwag.wire.client import CorrelationId
+
+#: The data of an answer, as JSON.
+Answer = Outcome[bytes]
 
 
 class Message:
@@ -84,14 +86,14 @@ class Requests:
     def __init__(self) -> None:
         self._prefix = secrets.token_hex(4) + "-"  # so that a late answer is known as one of ours
         self._numbers = itertools.count(1)
-        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._waiting: dict[str, Answer] = {}
         self._sent: set[str] = set()
 
-    def new(self) -> tuple[str, asyncio.Future[Any]]:
-        """A correlation id, and the future of its answer's data."""
+    def new(self, done: Callable[[Answer], object] | None = None) -> tuple[str, Answer]:
+        """A correlation id, and the answer that is to come; ``done`` is called when it has, or won't."""
         request_id = f"{self._prefix}{next(self._numbers)}"
-        future = self._waiting[request_id] = asyncio.get_running_loop().create_future()
-        return request_id, future
+        answer = self._waiting[request_id] = Outcome(done)
+        return request_id, answer
 
     def sent(self, request_id: str | None) -> None:
         """A request was handed to a connection, and is lost with it."""
@@ -106,21 +108,19 @@ class Requests:
         """Whether an answer is to a request of ours, waited for or not."""
         return isinstance(correlation_id, str) and correlation_id.startswith(self._prefix)
 
-    def resolve(self, reply: Reply) -> None:
+    def resolve(self, reply: ReplyFrame) -> None:
         """Hand an answer to who waits for it.  A late one is dropped: its request has raised."""
-        future = self._pop(str(reply.correlation_id))
-        if future is None or future.done():
+        answer = self._pop(str(reply.correlation_id))
+        if answer is None:
             return
         if reply.error is None:
-            future.set_result(reply.data)
+            answer.set(reply.data)
         else:
-            future.set_exception(RequestFailed(reply.type, reply.error, reply.details))
+            answer.fail(RequestFailed(reply.type, reply.error, reply.details))
 
     def forget(self, request_id: str) -> None:
         """Nobody waits any longer."""
-        future = self._pop(request_id)
-        if future is not None:
-            future.cancel()
+        self._pop(request_id)
 
     def fail_sent(self, error: Exception) -> None:
         """The connection ended: the answers to what it was handed will not come."""
@@ -131,14 +131,9 @@ class Requests:
         self._fail(list(self._waiting), error)
 
     def _fail(self, request_ids: list[str], error: Exception) -> None:
-        for future in filter(None, self._popped(request_ids)):
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # seen: who waits may have been cancelled meanwhile
+        for answer in filter(None, map(self._pop, request_ids)):
+            answer.fail(error)
 
-    def _popped(self, request_ids: list[str]) -> Iterator[asyncio.Future[Any] | None]:
-        return map(self._pop, request_ids)
-
-    def _pop(self, request_id: str) -> asyncio.Future[Any] | None:
+    def _pop(self, request_id: str) -> Answer | None:
         self._sent.discard(request_id)
         return self._waiting.pop(request_id, None)

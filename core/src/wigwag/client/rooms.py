@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from wigwag.client.errors import ConnectionClosed, RequestFailed
+from wigwag.client.waiting import Outcome
 from wigwag.errors import Unsubscribed
+from wigwag.wire.client import UNAVAILABLE
 
 
 class Room:
@@ -17,18 +17,12 @@ class Room:
     def __init__(self, name: str) -> None:
         self.name = name
         self.was_joined = False
-        self.outcome: asyncio.Future[None] = _future()
+        self.outcome: Outcome[None] = Outcome()
 
     def renew(self) -> None:
         """It is to be joined again; who still waits goes on waiting."""
-        if self.outcome.done():
-            self.outcome = _future()
-
-    def fail(self, error: Exception) -> None:
-        """Tell who waits."""
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
-            self.outcome.exception()  # seen: nobody need be waiting
+        if self.outcome.is_done:
+            self.outcome = Outcome()
 
 
 class Rooms:
@@ -51,7 +45,7 @@ class Rooms:
         if room is None:
             room = self._rooms[name] = Room(name)
             self._due[name] = None
-        elif _failed(room.outcome):
+        elif room.outcome.error is not None:
             room.renew()
             self._due[name] = None
         return room
@@ -62,7 +56,7 @@ class Rooms:
         self._due.pop(name, None)
         if room is None:
             return False
-        room.fail(Unsubscribed(name, f"room {name!r} was left while it was being joined"))
+        room.outcome.fail(Unsubscribed(name, f"room {name!r} was left while it was being joined"))
         return True
 
     def connection_began(self) -> None:
@@ -79,41 +73,34 @@ class Rooms:
         del self._due[name]
         return self._rooms[name]
 
-    def settle(self, room: Room, error: BaseException | None) -> RequestFailed | None:
+    def settle(self, room: Room, error: Exception | None) -> RequestFailed | None:
         """The server answered, or the connection was lost before it did.
 
         A room that is refused at its first join is forgotten.  One that was joined before stays
-        wanted, to be tried on the next connection; returned is then what nobody was told of.
+        wanted, to be tried on the next connection; returned is then what nobody was told of.  So does one
+        that is unavailable: the join stands at the server, and comes alive later.
         """
-        if isinstance(error, ConnectionClosed) or room.outcome.done():
+        if isinstance(error, ConnectionClosed) or room.outcome.is_done:
             return None
         if error is None:
             room.was_joined = True
-            room.outcome.set_result(None)
+            room.outcome.set(None)
             return None
         if not isinstance(error, RequestFailed):
             return None
-        room.fail(error)
+        room.outcome.fail(error)
         if room.was_joined:
             return error
-        if self._rooms.get(room.name) is room:
+        if error.error != UNAVAILABLE and self._rooms.get(room.name) is room:
             del self._rooms[room.name]
         return None
 
     def fail_all(self, error: Exception) -> None:
         """There will be no connection; the rooms stay wanted."""
         for room in self._rooms.values():
-            room.fail(error)
+            room.outcome.fail(error)
 
     def clear(self) -> None:
         """Want none."""
         for name in list(self._rooms):
             self.remove(name)
-
-
-def _future() -> asyncio.Future[None]:
-    return asyncio.get_running_loop().create_future()
-
-
-def _failed(future: asyncio.Future[None]) -> bool:
-    return future.done() and (future.cancelled() or future.exception() is not None)

@@ -5,21 +5,25 @@ This is the engine below :class:`~wigwag.client.SocketClient`, which adds the wa
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import anyio
 
 from wigwag.client.backoff import Backoff
 from wigwag.client.errors import ClientError, ConnectFailed, ConnectionClosed, ConnectionRefused
+from wigwag.client.events import Connected, Disconnected, ReconnectAttempt, ReconnectFailed
 from wigwag.client.inbox import Inbox
-from wigwag.client.link import Link, LinkOptions, NotSent, open_link
-from wigwag.client.messages import Reply, decode, encode
-from wigwag.client.outgoing import Message, Requests, SendBuffer
+from wigwag.client.link import Link, NotSent
+from wigwag.client.messages import ReplyFrame, encode, parse
+from wigwag.client.outgoing import Answer, Message, Requests, SendBuffer
 from wigwag.client.rooms import Room, Rooms
+from wigwag.client.waiting import Outcome
+from wigwag.client.websocket import ABNORMAL, LinkOptions, WebSocket
+from wigwag.schema import encode_json
+from wigwag.wire.client import NORMAL
 
 T = TypeVar("T")
 
@@ -27,12 +31,15 @@ _IN_DOUBT = "the connection was lost while sending what had waited; it may have 
 
 logger: logging.Logger = logging.getLogger("wigwag.client")
 
-#: ``disconnected``: before ``connect()``, and after ``disconnect()``.  ``connecting``, ``connected``,
-#: ``reconnecting``: at work.  ``refused``: the server doesn't want this client.  ``failed``: no further
-#: attempt will be made.  From the last two, ``connect()`` begins anew.
+#: ``disconnected``: before ``connect()``, after ``disconnect()``, and when the server is done with this
+#: client (close code 1000).  ``connecting``, ``connected``, ``reconnecting``: at work.  ``refused``: the
+#: server doesn't want this client.  ``failed``: no further attempt will be made.  From those that are not
+#: at work, ``connect()`` begins anew.
 ClientState = Literal["disconnected", "connecting", "connected", "reconnecting", "refused", "failed"]
 #: Where to connect, or what says it before each attempt (for fresh tokens).
 Url = str | Callable[[], str] | Callable[[], Awaitable[str]]
+#: What makes a WebSocket of a URL, or raises ConnectFailed or ConnectionRefused.
+Opener = Callable[[str, LinkOptions], Awaitable[WebSocket]]
 
 
 class Session:
@@ -41,16 +48,19 @@ class Session:
     def __init__(
         self,
         url: Url,
+        opener: Opener,
         options: LinkOptions,
         new_backoff: Callable[[], Backoff],
-        inbox: Inbox,
         buffer: SendBuffer,
+        *,
+        receive_buffer_messages: int,
     ) -> None:
         self._url = url
+        self._opener = opener
         self._options = options
         self._new_backoff = new_backoff
-        self.inbox = inbox
         self.buffer = buffer
+        self.inbox: Inbox = Inbox(receive_buffer_messages, self._report)
         self.requests: Requests = Requests()
         self.rooms: Rooms = Rooms()
         self.state: ClientState = "disconnected"
@@ -59,7 +69,7 @@ class Session:
         self.state_handlers: list[Callable[[ClientState], None]] = []
         self.error_handlers: list[Callable[[ClientError], None]] = []
         #: Done when connected for the first time, or when that will not be.
-        self.first: asyncio.Future[None] | None = None
+        self.first: Outcome[None] | None = None
         #: The connection, once what had to go first has gone.
         self._link: Link | None = None
         self._opened_at: float | None = None
@@ -92,7 +102,7 @@ class Session:
         self._scope = anyio.CancelScope()
         self.error = None
         self._enter("connecting")
-        self.first = asyncio.get_running_loop().create_future()
+        self.first = Outcome()
         self.inbox.begin()
 
     @property
@@ -110,24 +120,31 @@ class Session:
         while True:
             self._opened_at = None
             try:
-                link = await open_link(await self._get_url(), self._options)
-                ending: ClientError = await link.run(self._opened, self._received)
+                websocket = await self._opener(await self._get_url(), self._options)
+                ending: ClientError = await Link(websocket, self._options).run(self._opened, self._received)
             except (ConnectFailed, ConnectionRefused) as exc:
                 ending = exc
             self._lost(ending)
-            if isinstance(ending, ConnectionRefused):
-                return ending
             backoff.ended(self._lasted_s())
-            delay_s = backoff.next_s()
+            delay_s = None if _is_final(ending) else backoff.next_s()
+            if self._was_opened() and isinstance(ending, ConnectionClosed):
+                code = ending.code or ABNORMAL
+                self.inbox.tell(Disconnected(code, ending.reason, will_reconnect=delay_s is not None))
             if delay_s is None:
+                if backoff.attempts and not _is_final(ending):
+                    self.inbox.tell(ReconnectFailed(backoff.attempts, ending))
                 return ending
             if self.state == "connected":
                 self._enter("reconnecting")
             logger.info("%s; connecting again in %.1f s", ending, delay_s)
+            self.inbox.tell(ReconnectAttempt(backoff.attempts, delay_s))
             await self.pause(delay_s)
 
+    def _was_opened(self) -> bool:
+        return self._opened_at is not None
+
     def _lasted_s(self) -> float:
-        return 0.0 if self._opened_at is None else _now() - self._opened_at
+        return 0.0 if self._opened_at is None else anyio.current_time() - self._opened_at
 
     async def pause(self, delay_s: float) -> None:
         """Wait before the next attempt."""
@@ -145,17 +162,19 @@ class Session:
 
     async def _opened(self, link: Link) -> None:
         """The server answers: join the rooms, send what waited, then let others send."""
-        self._opened_at = _now()
+        self._opened_at = anyio.current_time()
         self.rooms.connection_began()
+        is_first = self.first is not None and not self.first.is_done
         self._enter("connected")
-        if self.first is not None and not self.first.done():
-            self.first.set_result(None)
+        self.inbox.tell(Connected(reconnected=not is_first))
+        if self.first is not None:
+            self.first.set(None)
         await self._join_due(link)
         while len(self.buffer):
             message = self.buffer.pop()
             try:
                 was_sent = await self._sent(link, message)
-            except asyncio.CancelledError:  # the end came while the connection's buffer was full
+            except anyio.get_cancelled_exc_class():  # the end came while the connection's buffer was full
                 self._report(ConnectionClosed(_IN_DOUBT))
                 raise
             if not was_sent:
@@ -176,11 +195,12 @@ class Session:
         why = error or ConnectionClosed("the client was disconnected")
         self.requests.fail_all(why)
         self.rooms.fail_all(why)
-        if self.first is not None and not self.first.done():
-            self.first.set_exception(why)
-            self.first.exception()  # seen: nobody need be waiting
-        refused = isinstance(error, ConnectionRefused)
-        self._enter("disconnected" if error is None else "refused" if refused else "failed")
+        if self.first is not None:
+            self.first.fail(why)
+        if isinstance(error, ConnectionRefused):
+            self._enter("refused")
+        else:
+            self._enter("disconnected" if error is None or _is_final(error) else "failed")
         self.inbox.wake()
 
     # Sending
@@ -219,9 +239,8 @@ class Session:
 
     async def _join_due(self, link: Link) -> None:
         while (room := self.rooms.next_due()) is not None:
-            request_id, answer = self.requests.new()
-            answer.add_done_callback(functools.partial(self._joined, room))
-            content = encode("room.join", {"room": room.name}, request_id)
+            request_id, _ = self.requests.new(functools.partial(self._joined, room))
+            content = encode("room.join", encode_json({"room": room.name}), request_id)
             message = Message(content, request_id)
             try:
                 if not await self._sent(link, message, is_caller=True):
@@ -230,21 +249,20 @@ class Session:
                 self.requests.forget(request_id)
                 return
 
-    def _joined(self, room: Room, answer: asyncio.Future[Any]) -> None:
-        if not answer.cancelled():
-            untold = self.rooms.settle(room, answer.exception())
-            if untold is not None:
-                logger.warning("room %r could not be joined again: %s", room.name, untold)
-                self._report(untold)
+    def _joined(self, room: Room, answer: Answer) -> None:
+        untold = self.rooms.settle(room, answer.error)
+        if untold is not None:
+            logger.warning("room %r could not be joined again: %s", room.name, untold)
+            self._report(untold)
 
     # Receiving
 
     async def _received(self, content: str | bytes) -> bool:
-        item = decode(content)
-        if isinstance(item, Reply) and self.requests.is_ours(item.correlation_id):
-            self.requests.resolve(item)
+        frame = parse(content)
+        if isinstance(frame, ReplyFrame) and self.requests.is_ours(frame.correlation_id):
+            self.requests.resolve(frame)
             return False
-        return await self.inbox.put(item)
+        return await self.inbox.put(frame)
 
     # Telling the application
 
@@ -265,5 +283,8 @@ def _call_all(handlers: list[Callable[[T], None]], argument: T) -> None:
             logger.exception("a handler failed")
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+def _is_final(ending: ClientError) -> bool:
+    """Whether the server has had enough of this client: it is not asked again."""
+    if isinstance(ending, ConnectionRefused):
+        return True
+    return isinstance(ending, ConnectionClosed) and ending.code == NORMAL

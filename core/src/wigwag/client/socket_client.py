@@ -5,22 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import random as random_module
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, overload
 
 import anyio
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
+from wigwag.background import BackgroundTask
 from wigwag.client.backoff import Backoff
 from wigwag.client.errors import ClientError, ConnectionClosed, RequestTimeout
-from wigwag.client.inbox import Handler, Inbox
-from wigwag.client.link import LinkOptions
-from wigwag.client.messages import Received, encode
+from wigwag.client.events import ConnectionEvent
+from wigwag.client.messages import Event, Received, as_type, encode, schema_for, type_and_data
 from wigwag.client.outgoing import Message, SendBuffer
 from wigwag.client.session import ClientState, Session, Url
+from wigwag.client.websocket import LinkOptions, WebSocket, open_websocket
 from wigwag.errors import NotRunning
+from wigwag.messages import (
+    MessageType,
+    ServerMessage,
+    SocketMessage,
+    data_schema_of,
+    name_of,
+    reply_type_of,
+)
+
+T = TypeVar("T")
+R = TypeVar("R")
+E = TypeVar("E", bound=SocketMessage | ConnectionEvent)
 
 logger: logging.Logger = logging.getLogger("wigwag.client")
 
@@ -78,10 +91,11 @@ class SocketClient:
             _check_url(url)
         max_attempts = max_reconnect_attempts if reconnect else 0
         self._request_timeout_s = request_timeout_s
-        self._task: asyncio.Task[None] | None = None
+        self._task: BackgroundTask | None = None
         self._is_closed = False
         self._session = Session(
             url,
+            self._open_websocket,
             LinkOptions(
                 connection_timeout_s=connection_timeout_s,
                 heartbeat_interval_s=heartbeat_interval_s,
@@ -91,9 +105,19 @@ class SocketClient:
                 subprotocols=subprotocols or (),
             ),
             lambda: Backoff(reconnect_delay_s, max_reconnect_delay_s, max_attempts, random),
-            Inbox(receive_buffer_messages),
             SendBuffer(send_buffer_messages, send_buffer_bytes),
+            receive_buffer_messages=receive_buffer_messages,
         )
+
+    def _check_backend(self) -> None:
+        """Raises RuntimeError where :meth:`_open_websocket` can't run."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("wigwag.client runs on asyncio only: the websockets library does") from None
+
+    async def _open_websocket(self, url: str, options: LinkOptions) -> WebSocket:
+        return await open_websocket(url, options)
 
     # Lifecycle
 
@@ -132,6 +156,7 @@ class SocketClient:
         """
         if self._is_closed:
             raise NotRunning("the client is closed: make another")
+        self._check_backend()
         if self._task is not None and self.state in ("disconnected", "refused", "failed"):
             await self.disconnect()  # let its end come
         if self._task is not None and self._session.is_stopping:
@@ -140,13 +165,13 @@ class SocketClient:
             await self.disconnect()
         is_first = self._task is None
         if self._task is None:
-            loop = _loop()
             self._session.begin()
-            self._task = loop.create_task(self._session.run(), name="wigwag client")
+            self._task = BackgroundTask(self._session.run, name="wigwag client")
+            self._task.start()
         first = self._session.first
         try:
             if first is not None:
-                await asyncio.shield(first)
+                await first.wait()
         except BaseException:
             if is_first:
                 await self.disconnect()
@@ -155,11 +180,12 @@ class SocketClient:
     async def disconnect(self) -> None:
         """Close the connection, and return when nothing is left of it (a second or two at most).
 
-        Rooms, handlers and what waits to be sent are kept, for another :meth:`connect`.  Calls that wait
-        for an answer raise :class:`ConnectionClosed`, and a handler that runs is cancelled; called by a
-        handler, this returns at once, and the connection ends soon afterwards.  Without a connection it does
-        nothing.
+        Rooms and handlers are kept, for another :meth:`connect`.  What waits to be sent is dropped, and
+        logged: the next connection may be somebody else's.  Calls that wait for an answer raise
+        :class:`ConnectionClosed`, and a handler that runs is cancelled; called by a handler, this returns at
+        once, and the connection ends soon afterwards.  Without a connection nothing else happens.
         """
+        self._drop_unsent()
         task = self._task
         if task is None:
             return
@@ -168,20 +194,22 @@ class SocketClient:
         if is_handler:
             return
         with anyio.CancelScope(shield=True):  # bounded: a link has its limit for closing
-            await asyncio.wait([task])
+            await task.wait()
         if self._task is task:
             self._task = None
 
     async def close(self) -> None:
-        """Disconnect for good, and forget everything.  What was never sent is logged."""
+        """Disconnect for good, and forget everything."""
         self._is_closed = True
         await self.disconnect()
-        unsent = len(self._session.buffer)
-        if unsent:
-            logger.warning("closed before %d messages could be sent", unsent)
-        self._session.buffer.clear()
         self._session.rooms.clear()
         self._session.inbox.clear()
+
+    def _drop_unsent(self) -> None:
+        buffer = self._session.buffer
+        if len(buffer):
+            logger.warning("disconnected before %d messages could be sent", len(buffer))
+            buffer.clear()
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -204,7 +232,8 @@ class SocketClient:
         does not get in again, ``on_error`` handlers are told, and the one after it tries once more.
 
         Raises:
-            RequestFailed: the server says no; the room is forgotten.
+            RequestFailed: the server says no; the room is forgotten, unless it is ``Unavailable``: such a join
+                stands at the server, and comes alive later.
             RequestTimeout: not within ``timeout_s``; the wish stands until :meth:`leave_room`, as it does
                 when this is cancelled.
             Unsubscribed: the room was left meanwhile.
@@ -212,13 +241,13 @@ class SocketClient:
         """
         self._check_usable()
         entry = self._session.rooms.add(room)
-        if self._task is None:
+        if self.state == "disconnected":
             return
         limit_s = self._limit(timeout_s)
         try:
-            async with asyncio.timeout(limit_s):
+            with anyio.fail_after(limit_s):
                 await self._session.join_due()
-                await asyncio.shield(entry.outcome)
+                await entry.outcome.wait()
         except TimeoutError:
             raise self._timeout(f"room {room!r} was not joined", limit_s) from None
 
@@ -237,29 +266,76 @@ class SocketClient:
             except ConnectionClosed:
                 return  # the next connection does not join it
 
+    async def clear_rooms(self, *, timeout_s: float | None = None) -> None:
+        """Want no room any longer: :meth:`leave_room` of each, side by side.
+
+        Raises what the first that failed raised, when all have been asked for.
+        """
+        errors: list[ClientError] = []
+
+        async def leave(room: str) -> None:
+            try:
+                await self.leave_room(room, timeout_s=timeout_s)
+            except ClientError as exc:
+                errors.append(exc)
+
+        async with anyio.create_task_group() as tasks:
+            for room in sorted(self.rooms):
+                tasks.start_soon(leave, room)
+        if errors:
+            raise errors[0]
+
     # Sending
 
-    async def send(self, type: str, data: Any = None) -> None:
-        """Send a message; the server answers only if something is wrong with it (a :class:`Reply`).
+    @overload
+    async def send(self, message: ServerMessage[Any], /) -> None: ...
+    @overload
+    async def send(self, type: str, data: Any = None, /) -> None: ...
+    async def send(self, message: str | ServerMessage[Any], data: Any = None, /) -> None:
+        """Send a message, ``Say(room="x")`` or ``"say", {"room": "x"}``.
 
+        The server answers only if something is wrong with it (a :class:`Reply`), or if it always does.
         Returns when it was handed to the connection, waiting where the server reads slowly; while there is
         none, when it is kept for the next.  Cancelled, it may be sent all the same.
 
         Raises:
-            InvalidMessage: the data can't be written as JSON.
+            InvalidMessage: the data does not fit the message's class, or can't be written as JSON.
             SendBufferFull: not connected, and it does not fit what is kept; it will not be sent.
             ConnectionClosed: the connection was lost meanwhile; it may have been received.
             ConnectionRefused, ConnectFailed: there will be no connection.
         """
-        await self.send_raw(encode(type, data))
+        await self.send_raw(encode(*type_and_data(message, data)))
 
     async def send_raw(self, message: str | bytes) -> None:
         """Send a text (str) or binary (bytes) message as it is; otherwise as :meth:`send`."""
         self._check_usable()
         await self._session.transmit(Message(message))
 
-    async def request(self, type: str, data: Any = None, *, timeout_s: float | None = None) -> Any:
+    @overload
+    async def request(self, message: ServerMessage[R], /, *, timeout_s: float | None = None) -> R: ...
+    @overload
+    async def request(
+        self, message: ServerMessage[Any], /, *, reply: type[T], timeout_s: float | None = None
+    ) -> T: ...
+    @overload
+    async def request(
+        self, type: str, data: Any = None, /, *, reply: type[T], timeout_s: float | None = None
+    ) -> T: ...
+    @overload
+    async def request(self, type: str, data: Any = None, /, *, timeout_s: float | None = None) -> Any: ...
+    async def request(
+        self,
+        message: str | ServerMessage[Any],
+        data: Any = None,
+        /,
+        *,
+        reply: Any = None,
+        timeout_s: float | None = None,
+    ) -> Any:
         """Send a message and return the data of the answer.
+
+        It is decoded as the message's class says, ``class Say(ServerMessage[Said], name="say")``, or as
+        ``reply``, any type that a handler's data may be; where neither says, it is plain JSON.
 
         The time limit includes waiting for a connection.  A request that timed out or was cancelled before
         it was sent is not sent later.
@@ -267,25 +343,32 @@ class SocketClient:
         Raises:
             RequestFailed: the server answered with an error.
             RequestTimeout: no answer within ``timeout_s``; the server may have acted.
+            UnexpectedData: the answer is not what it was to be.
             ConnectionClosed: the connection ended before the answer came; the server may have acted.
             InvalidMessage, SendBufferFull, ConnectionRefused, ConnectFailed: as :meth:`send`.
             NotRunning: before :meth:`connect`.
+            TypeError: ``reply`` can't be validated.
         """
         self._check_usable()
-        if self._task is None:
-            raise NotRunning(f"can't request {type!r}: the client was not told to connect")
+        type_, content = type_and_data(message, data)
+        if reply is None:
+            reply = Any if isinstance(message, str) else reply_type_of(type(message))
+        schema = schema_for(reply)
+        if self.state == "disconnected":
+            why = self.error or "the client was not told to connect"
+            raise NotRunning(f"can't request {type_!r}: not connected ({why})")
         limit_s = self._limit(timeout_s)
         request_id, answer = self._session.requests.new()
         try:
-            message = Message(encode(type, data, request_id), request_id)
+            outgoing = Message(encode(type_, content, request_id), request_id)
             try:
-                async with asyncio.timeout(limit_s):
-                    await self._session.transmit(message)
-                    return await answer
+                with anyio.fail_after(limit_s):
+                    await self._session.transmit(outgoing)
+                    return as_type(type_, await answer.wait(), schema)
             except TimeoutError:
-                raise self._timeout(f"no answer to {type!r}", limit_s) from None
+                raise self._timeout(f"no answer to {type_!r}", limit_s) from None
             finally:
-                self._session.buffer.discard(message)
+                self._session.buffer.discard(outgoing)
         finally:
             self._session.requests.forget(request_id)
 
@@ -308,14 +391,46 @@ class SocketClient:
 
     # Receiving
 
-    def on(self, name: str, handler: Handler) -> Callable[[], None]:
-        """Call ``handler(event)`` for each event of this name.  Returns a function that takes it back.
+    @overload
+    def on(
+        self, message: type[E], handler: Callable[[E], Awaitable[object] | object]
+    ) -> Callable[[], None]: ...
+    @overload
+    def on(
+        self, message: MessageType[T], handler: Callable[[T], Awaitable[object] | object]
+    ) -> Callable[[], None]: ...
+    @overload
+    def on(
+        self, message: str, handler: Callable[[Event], Awaitable[object] | object]
+    ) -> Callable[[], None]: ...
+    def on(self, message: Any, handler: Callable[[Any], Awaitable[object] | object]) -> Callable[[], None]:
+        """Call ``handler`` for each event of a kind.  Returns a function that takes it back.
+
+        ::
+
+            client.on(IncidentCreated, handler)  # an IncidentCreated: the class that the server emits
+            client.on(InvoicePaid, handler)      # of SocketMessage.define("invoice.paid", Invoice): an Invoice
+            client.on("incident.created", handler)  # an Event: name, data, timestamp
+            client.on(Connected, handler)        # Disconnected, ReconnectAttempt, ReconnectFailed likewise
+            client.on(Resync, handler)           # and Dropped: what the server says of its own
 
         Handlers run one after the other, async ones included, in the order of the events; a slow one delays
         the others and, when ``receive_buffer_messages`` wait, the connection.  One that raises is logged,
-        and hurts no other.
+        and hurts no other.  An event whose data does not fit the class is told to ``on_error``
+        (:class:`UnexpectedData`), and logged.
+
+        Raises:
+            TypeError: it is none of these.
         """
-        return self._session.inbox.on(name, handler)
+        if isinstance(message, str):
+            return self._session.inbox.on(message, handler, None)
+        if isinstance(message, MessageType) or (
+            isinstance(message, type) and issubclass(message, SocketMessage)
+        ):
+            return self._session.inbox.on(name_of(message), handler, data_schema_of(message))
+        if isinstance(message, type) and issubclass(message, ConnectionEvent):
+            return self._session.inbox.on(message, handler, None)
+        raise TypeError(f"{message!r} is no event: name one, or give the class of a message")
 
     def events(self) -> AsyncGenerator[Received]:
         """Yield what no handler takes: :class:`Event`, :class:`Raw` and unexpected :class:`Reply`.
@@ -324,7 +439,8 @@ class SocketClient:
         server until one is taken.  (Before the first call, the oldest is dropped instead, counted and
         logged, so that a client that only sends needs no reader.)
 
-        It spans connections, and ends after ``disconnect()``.
+        It spans connections, and ends after ``disconnect()``, or when the server is done with this client (close
+        code 1000).
 
         Raises:
             ConnectionRefused, ConnectFailed, ConnectionClosed: as what the client ended by itself.
@@ -360,10 +476,3 @@ def _check_url(url: str) -> None:
         parse_uri(url)
     except InvalidURI as exc:
         raise ValueError(f"{url!r} is no WebSocket URL: write ws://host:port/path, or wss://") from exc
-
-
-def _loop() -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise RuntimeError("wigwag.client runs on asyncio only") from None

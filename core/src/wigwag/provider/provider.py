@@ -9,13 +9,13 @@ from typing import Any, Self
 
 import anyio
 
+from wigwag.background import BackgroundTask
 from wigwag.broker import Broker
 from wigwag.errors import NotConnected, NotRunning
 from wigwag.frames import Frame, check_close_code
 from wigwag.interfaces import LocalSocket
 from wigwag.messages import encode_message, frame_of
 from wigwag.node import BROADCAST_CHANNEL, new_socket_id, node_tag_of
-from wigwag.provider.background import BackgroundTask
 from wigwag.provider.counters import Counters
 from wigwag.provider.hosting import hosted
 from wigwag.provider.node import Node

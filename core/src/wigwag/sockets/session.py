@@ -37,6 +37,7 @@ from wigwag.wire.client import (
     INVALID_MESSAGE,
     PING,
     REFUSED,
+    UNAVAILABLE,
     UNKNOWN_TYPE,
     VALIDATION_FAILED,
     CorrelationId,
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
     from wigwag.sockets.connection import Cancel, Connection
 
 logger: logging.Logger = logging.getLogger("wigwag.sockets")
-
-#: What could not be done since the broker could not be reached in time; not the application's fault.
-UNAVAILABLE = "Unavailable"
 
 
 class Session:

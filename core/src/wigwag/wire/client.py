@@ -19,6 +19,8 @@ UNKNOWN_TYPE: Final = "Unknown message type"
 VALIDATION_FAILED: Final = "Validation failed"
 FORBIDDEN: Final = "Forbidden"
 INTERNAL_ERROR: Final = "Internal error"
+#: It could not be done since the broker could not be reached in time; not the application's fault.
+UNAVAILABLE: Final = "Unavailable"
 
 #: Close codes (RFC 6455, section 7.4, and the IANA registry for 1012 and 1013).
 NORMAL: Final = 1000
