@@ -11,6 +11,7 @@ from wigwag.emitter import Emitter
 from wigwag.errors import SettingsError
 from wigwag.plugins import ProviderPlugin, installed, load
 from wigwag.provider import Provider, ProviderSettings
+from wigwag.provider.hosting import substitute
 from wigwag.settings import (
     OUR_PROVIDERS,
     CoreSettings,
@@ -38,11 +39,14 @@ def create_provider(
 
     What is not given is read from the environment: ``name`` from ``WIGWAG_PROVIDER``, ``settings``, an instance
     of the plugin's settings class, from ``WIGWAG_<NAME>_…``, and ``provider_settings`` from ``WIGWAG_…``.
+    In a test, ``AppClient(app, provider=…)`` takes the place of the environment.
 
     Raises:
         UnknownProvider: no plugin of that name is installed.
         SettingsError: a variable can't be read or is unknown, or ``settings`` are another plugin's.
     """
+    if name is None and environ is None and (instead := substitute.get()) is not None:
+        return instead.use()
     return _create(name, settings, provider_settings, environ, subscribes=True)
 
 
@@ -100,6 +104,10 @@ async def _emitter(
     environ: Mapping[str, str] | None,
     allow_in_process: bool,
 ) -> AsyncGenerator[E]:
+    if name is None and environ is None and (instead := substitute.get()) is not None:
+        async with instead.use() as provider:
+            yield emitter(provider)
+        return
     provider = _create(name, settings, provider_settings, environ, subscribes=False)
     if provider.in_process and not allow_in_process:
         raise SettingsError(

@@ -171,6 +171,14 @@ class Inbox:
         """What has no handler, and was not taken."""
         return tuple(self._others.items)
 
+    async def arrived(self) -> None:
+        """Return after the next change of :attr:`waiting`."""
+        await self._others.changed.wait()
+
+    def has_handler(self, key: Key) -> bool:
+        """Whether what has this key goes to a handler."""
+        return key in self._handlers
+
     def wake(self) -> None:
         """Look again whether it is over."""
         self._others.changed.ring()

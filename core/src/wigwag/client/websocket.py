@@ -138,11 +138,12 @@ async def open_websocket(url: str, options: LinkOptions) -> WebSocket:
     return LibraryWebSocket(connection)
 
 
-def not_accepted(status: int) -> ConnectFailed | ConnectionRefused:
+def not_accepted(status: int, said: str = "") -> ConnectFailed | ConnectionRefused:
     """What an HTTP answer to the handshake comes to."""
+    why = f"HTTP {status} ({said})" if said else f"HTTP {status}"
     if status in _REFUSALS:
-        return ConnectionRefused(f"the server refuses this client: HTTP {status}", code=status)
-    return ConnectFailed(f"no WebSocket there: HTTP {status}")
+        return ConnectionRefused(f"the server refuses this client: {why}", code=status, reason=said)
+    return ConnectFailed(f"no WebSocket there: {why}")
 
 
 async def close_within_limit(websocket: WebSocket) -> None:

@@ -1,4 +1,4 @@
-"""How ``wigwag serve`` learns which providers the application that it runs has started."""
+"""How a host learns which providers its application has started (``wigwag serve``), or says which to use (a test)."""
 
 from __future__ import annotations
 
@@ -10,3 +10,21 @@ if TYPE_CHECKING:
 
 #: Set by a host before it starts an application: each provider that starts in its context is added.
 hosted: ContextVar[list[Provider] | None] = ContextVar("wigwag.hosted", default=None)
+
+
+class Substitute:
+    """A provider in place of the one that the environment names."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        #: Whether somebody asked.
+        self.was_used = False
+
+    def use(self) -> Provider:
+        """It."""
+        self.was_used = True
+        return self._provider
+
+
+#: Set by a test before it starts an application: what that asks of the environment, it gets here.
+substitute: ContextVar[Substitute | None] = ContextVar("wigwag.substitute", default=None)
