@@ -132,6 +132,42 @@ def test_the_defaults_of_a_dataclass_that_came_from_a_client_are_sent_on() -> No
     assert encode_json(value) == b'{"count":1,"name":"x"}'
 
 
+@dataclasses.dataclass
+class Node:
+    count: int = 0
+    below: list[Node] = dataclasses.field(default_factory=list)
+    other: Node | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    node: Node
+    count: int = 0
+
+
+class Holder(msgspec.Struct):
+    nodes: dict[str, Node]
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "whole"),
+    [
+        (Node, '{"below":[{"other":{}}]}', '{NODE:[{NODE:[],"other":{NODE:[],"other":null}}],"other":null}'),
+        (Slotted, '{"node":{}}', '{"node":{NODE:[],"other":null},"count":0}'),
+        (Holder, '{"nodes":{"a":{}}}', '{"nodes":{"a":{NODE:[],"other":null}}}'),
+        (list[Node], "[{}]", '[{NODE:[],"other":null}]'),
+    ],
+)
+def test_the_defaults_of_a_dataclass_within_another_type_are_sent_too(
+    type_: Any, data: str, whole: str
+) -> None:
+    schema = schema_of(type_)
+    expected = json.loads(whole.replace("NODE", '"count":0,"below"'))
+    assert json.loads(encode_json(schema.decode(data.encode()))) == expected
+    if isinstance(type_, type):
+        assert json.loads(schema.encode(json.loads(data))) == expected
+
+
 def test_a_pydantic_model_inside_a_struct() -> None:
     schema = schema_of(Outer)
     value = Outer(Inner(ratio=0.5), [Inner(ratio=1)])

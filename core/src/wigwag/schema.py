@@ -7,12 +7,15 @@ is installed.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MemberDescriptorType
+from typing import Any, Generic, TypeVar, cast, get_origin
 
 import msgspec
+from msgspec import inspect as mi
 
 from wigwag.errors import InvalidMessage
 
@@ -31,13 +34,12 @@ class Schema(Generic[T]):
         _refuse_foreign(type_)
         self.type: Any = type_
         self._adapter: Any = None
-        if _is_pydantic(type_):
+        if is_pydantic(type_):
             self._adapter = sys.modules["pydantic"].TypeAdapter(type_)
             self._decode: Callable[[bytes], Any] = self._adapter.validate_json
         else:
             self._decode = msgspec.json.Decoder(type_, dec_hook=_decode_foreign).decode
-            if dataclasses.is_dataclass(type_):
-                self._decode = _with_defaults(type_, self._decode)
+            self._decode = _with_defaults(type_, self._decode)
 
     def decode(self, data: bytes) -> T:
         """The value of JSON ``data``.
@@ -102,21 +104,37 @@ def encode_json(value: Any) -> bytes:
 
 
 def _with_defaults(type_: Any, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """msgspec leaves a dataclass's defaults on its class, and writes then only what the instance has.
-
-    Of dataclasses within one it still does; ``slots=True`` helps there.
-    """
-    fields = dataclasses.fields(type_)
-    defaults = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+    """msgspec leaves a dataclass's defaults on its class, and writes then only what the instance has."""
+    defaults: dict[Any, dict[str, Any]] = {}
+    deeply = False
+    for number, part in enumerate(_parts_of(type_)):
+        cls = get_origin(getattr(part, "cls", None)) or getattr(part, "cls", None)
+        if isinstance(part, mi.DataclassType) and dataclasses.is_dataclass(cls):  # and not of attrs
+            left = {f.name: f.default for f in dataclasses.fields(cls) if _is_on_class(cls, f)}
+            if left:
+                defaults[cls] = left
+                deeply = deeply or number > 0
+    if not defaults:
+        return decode
 
     def decode_with_defaults(data: bytes) -> Any:
         value = decode(data)
-        attributes = getattr(value, "__dict__", {})
-        for name, default in defaults.items():
-            attributes.setdefault(name, default)
+        stack = [value]
+        while stack:
+            part = stack.pop()
+            for name, default in defaults.get(type(part), {}).items():
+                vars(part).setdefault(name, default)
+            if deeply:
+                stack.extend(_within(part))
         return value
 
     return decode_with_defaults
+
+
+def _is_on_class(cls: Any, field: dataclasses.Field[Any]) -> bool:
+    """Whether a field has a default, and no slot."""
+    slot = inspect.getattr_static(cls, field.name, None)
+    return field.default is not dataclasses.MISSING and not isinstance(slot, MemberDescriptorType)
 
 
 #: RuntimeError: nested too deeply, or of a type that can't be written.
@@ -125,26 +143,31 @@ _ENCODING_ERRORS = (ValueError, TypeError, OverflowError, RuntimeError)
 
 def _refuse_foreign(type_: Any) -> None:
     """msgspec takes any class, and asks its hook for the value only when there is one."""
-    seen: set[int] = set()
-    stack: list[Any] = [msgspec.inspect.type_info(type_)]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, msgspec.inspect.CustomType) and not _is_pydantic(part.cls):
+    for part in _parts_of(type_):
+        if isinstance(part, mi.CustomType) and not is_pydantic(part.cls):
             raise TypeError(
                 f"{part.cls!r} can't be validated: use a Struct, a dataclass, a TypedDict or pydantic"
             )
-        if (
-            isinstance(part, msgspec.inspect.DataclassType)
-            and part.cls is not type_
-            and _is_pydantic(part.cls)
-        ):
+        if isinstance(part, mi.DataclassType) and part.cls is not type_ and is_pydantic(part.cls):
             raise TypeError(
                 f"{part.cls!r} is pydantic's dataclass, whose rules msgspec would not ask: use a BaseModel"
             )
+
+
+def _parts_of(type_: Any) -> Iterator[mi.Type]:
+    """What msgspec tells of a type, and of all within it, each once; the type itself again if it is there too."""
+    first = mi.type_info(type_)
+    yield first
+    seen: set[int] = set()
+    stack: list[Any] = [getattr(first, name) for name in first.__struct_fields__]
+    while stack:
+        part = stack.pop()
         if isinstance(part, list | tuple):
             stack.extend(part)
-        elif isinstance(part, msgspec.inspect.Type | msgspec.inspect.Field) and id(part) not in seen:
+        elif isinstance(part, mi.Type | mi.Field) and id(part) not in seen:
             seen.add(id(part))
+            if isinstance(part, mi.Type):
+                yield part
             stack.extend(getattr(part, name) for name in part.__struct_fields__)
 
 
@@ -152,20 +175,20 @@ def _has_nan(data: bytes) -> bool:
     return b"NaN" in data or b"Infinity" in data
 
 
-def _is_pydantic(type_: Any) -> bool:
+def is_pydantic(type_: Any) -> bool:
     """Whether it is a pydantic model or dataclass, asked without importing pydantic."""
     return "pydantic" in sys.modules and hasattr(type_, "__pydantic_core_schema__")
 
 
 def _decode_foreign(type_: Any, value: Any) -> Any:
     """msgspec's hook for types it doesn't know: a pydantic model inside a Struct."""
-    if _is_pydantic(type_):
+    if is_pydantic(type_):
         return type_.model_validate(value)
     raise NotImplementedError(f"{type_!r} can't be validated")
 
 
 def _encode_foreign(value: Any) -> Any:
-    if _is_pydantic(type(value)):
+    if is_pydantic(type(value)):
         return value.model_dump(mode="json", by_alias=True)
     raise NotImplementedError(f"{type(value)!r} can't be written as JSON")
 
@@ -210,13 +233,18 @@ def _refuse_nan(value: Any) -> None:
             if not math.isfinite(part):
                 message = "NaN and infinities are not JSON"
                 raise InvalidMessage(message, [{"path": "$", "message": message}])
-        elif isinstance(part, Mapping):
-            stack.extend(part.values())
-        elif isinstance(part, list | tuple | set | frozenset):
-            stack.extend(part)
-        elif isinstance(part, msgspec.Struct):
-            stack.extend(getattr(part, name) for name in part.__struct_fields__)
-        elif dataclasses.is_dataclass(part):
-            stack.extend(getattr(part, field.name, None) for field in dataclasses.fields(part))
-        elif _is_pydantic(type(part)):
-            stack.extend(vars(part).values())
+        else:
+            stack.extend(_within(part))
+
+
+def _within(value: Any) -> Iterable[Any]:
+    """The values that a value is made of."""
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if isinstance(value, msgspec.Struct):
+        return (getattr(value, name) for name in value.__struct_fields__)
+    if dataclasses.is_dataclass(value):
+        return (getattr(value, field.name, None) for field in dataclasses.fields(value))
+    return vars(value).values() if is_pydantic(type(value)) else ()
