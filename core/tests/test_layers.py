@@ -32,6 +32,7 @@ LAYERS = (
     "sockets",
     "uvicorn",
     "service",
+    "typegen",
     "client",
     "sync",
     "cli",

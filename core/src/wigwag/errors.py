@@ -18,6 +18,7 @@
     │   ├── NotConnected         the socket has gone
     │   ├── Unsubscribed         the socket was unsubscribed while it waited
     │   └── TopicRefused         the broker forbids the topic; tried again every 30 s
+    ├── NotDescribable           what an application says can't be written as TypeScript or AsyncAPI
     ├── SocketError              raised by a handler: its text is for the client
     │   └── Forbidden
     └── BrokerError              what broker plugins raise (see :mod:`wigwag.broker`)
@@ -137,6 +138,10 @@ class Unsubscribed(SubscribeError):
 
 class TopicRefused(SubscribeError):
     """The broker forbids the topic. The wish stands, and is tried again every 30 s and in each session."""
+
+
+class NotDescribable(WigwagError):
+    """What an application says can't be written as TypeScript or AsyncAPI; the message names what it is of."""
 
 
 class SocketError(WigwagError):

@@ -270,6 +270,16 @@ def payload_of(message: str | bytes | Emittable) -> tuple[bytes, bool]:
     return encode_message(message), True
 
 
+def name_and_data(message: object) -> tuple[str, Any] | None:
+    """The name and the data's type of a SocketMessage class or a MessageType; None of anything else."""
+    if isinstance(message, MessageType):
+        return message.name, message._wire.schema.type
+    if type(message) is _EmittableMeta:
+        name = message.__dict__.get("__message_name__")
+        return None if name is None else (name, message)
+    return None
+
+
 def encode_named(name: str, data: bytes) -> bytes:
     """The event of a name and of data that is JSON already."""
     return encode_event(event_prefix(name), data, int(time.time() * 1000))

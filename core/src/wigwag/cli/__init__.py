@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,20 @@ _PUBLISH_EPILOG = """\b
 Examples:
   wigwag publish lobby hello
   wigwag publish incidents '{"id": 7}' --name incident.created
+"""
+_TYPEGEN_EPILOG = """\b
+Examples:
+  wigwag typegen main:app                        on standard output
+  wigwag typegen main:app -o web/src/messages.ts
+  wigwag typegen main:app -o web/src/messages.ts --check
+
+\b
+docs/typescript-types.md shows what to do with the file.
+"""
+_ASYNCAPI_EPILOG = """\b
+Examples:
+  wigwag asyncapi main:app                       on standard output
+  wigwag asyncapi main:app -o asyncapi.yaml
 """
 _LISTEN_EPILOG = """\b
 Examples:
@@ -214,3 +228,57 @@ def listen(topics: tuple[str, ...], url: str) -> None:
     from wigwag.cli.listen import listen as run
 
     run(topics, url)
+
+
+def _describes(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of the commands that write down what an application says."""
+    arguments = [
+        click.argument("targets", nargs=-1, required=True, metavar="MODULE:NAME..."),
+        click.option(
+            "-o", "--output", metavar="FILE", default="-", help="Where to write; - is standard output."
+        ),
+        click.option(
+            "--check",
+            is_flag=True,
+            help="Write nothing; exit with 1, and show the difference, if FILE is not up to date. For CI.",
+        ),
+        click.option(
+            "--messages",
+            metavar="MODULE",
+            multiple=True,
+            help="A module with more messages that the server emits, and those below it. May be given again.",
+        ),
+        click.option("--app-dir", metavar="DIR", help="Where MODULE is looked for; the current directory."),
+    ]
+    for argument in reversed(arguments):
+        command = argument(command)
+    return command
+
+
+@cli.command(epilog=_TYPEGEN_EPILOG)
+@_describes
+def typegen(targets: tuple[str, ...], **options: Any) -> None:
+    """Write TypeScript for the messages of your application: one definition, in Python, for both sides.
+
+    MODULE:NAME is an ASGI application, a Sockets, a SocketRouter or a MessageRegistry, like main:app; MODULE alone
+    is all that is in a module. What clients may ask is taken from the routes, with the handlers' annotations. What
+    the server emits is each SocketMessage that a module of the application names; modules of the application are
+    those that it imports from its own package, or from the directory that it is in.
+    """
+    from wigwag.cli.typegen import write_typescript
+
+    write_typescript(targets, **options)
+
+
+@cli.command(epilog=_ASYNCAPI_EPILOG)
+@_describes
+@click.option("--title", help="The document's title; FastAPI's, or MODULE:NAME.")
+@click.option("--api-version", metavar="VERSION", help="The API's version; FastAPI's, or 0.1.0.")
+def asyncapi(targets: tuple[str, ...], **options: Any) -> None:
+    """Write an AsyncAPI 3.0 document of the messages of your application.
+
+    The messages are found as `wigwag typegen` finds them. FILE may end in .json or .yaml.
+    """
+    from wigwag.cli.typegen import write_asyncapi
+
+    write_asyncapi(targets, **options)

@@ -8,7 +8,7 @@ import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,11 +28,25 @@ def load_app(spec: str, app_dir: str | None = None) -> ASGIApp:
     module_name, _, attribute = spec.partition(":")
     if not module_name or not attribute:
         raise SettingsError(f"{spec!r} is no application: it must be MODULE:NAME, like main:app")
+    found = load_object(spec, app_dir)
+    why = why_not_asgi(found)
+    if why is not None:
+        raise SettingsError(f"{spec} is no ASGI application, but {why}")
+    return cast("ASGIApp", found)
+
+
+def load_object(spec: str, app_dir: str | None = None) -> Any:
+    """Import ``module:attribute``, or ``module``, with ``app_dir``, or the current directory, first on the path.
+
+    Raises as :func:`load_app` does.
+    """
+    module_name, _, attribute = spec.partition(":")
     directory = str(Path(app_dir or ".").resolve())
-    sys.path.insert(0, directory)
+    if sys.path[:1] != [directory]:
+        sys.path.insert(0, directory)
     try:
-        found = importlib.import_module(module_name)
-        for part in attribute.split("."):
+        found: Any = importlib.import_module(module_name)
+        for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
     except WigwagError:
         raise
@@ -49,13 +63,10 @@ def load_app(spec: str, app_dir: str | None = None) -> ASGIApp:
         raise _failed(spec, exc) from exc
     except Exception as exc:
         raise _failed(spec, exc) from exc
-    why = _why_not_asgi(found)
-    if why is not None:
-        raise SettingsError(f"{spec} is no ASGI application, but {why}")
-    return cast("ASGIApp", found)
+    return found
 
 
-def _why_not_asgi(found: object) -> str | None:
+def why_not_asgi(found: object) -> str | None:
     """What it is, unless it can be called as ``await found(scope, receive, send)``."""
     if inspect.isclass(found):
         if hasattr(found, "__await__"):  # such as Starlette's endpoints

@@ -152,7 +152,7 @@ def _annotation(function: Handler, frame: FrameType | None) -> Any:
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
     if text is None:
         return annotation
-    module = getattr(_written(function), "__globals__", {})
+    module = getattr(written(function), "__globals__", {})
     names = dict(module)
     frames = []
     while frame is not None:
@@ -168,8 +168,8 @@ def _annotation(function: Handler, frame: FrameType | None) -> Any:
         raise TypeError(f"{text!r} can't be seen from where it is registered ({exc}): {advice}") from exc
 
 
-def _written(function: Any) -> Any:
-    """The function whose source holds the annotations that :func:`_signature` shows."""
+def written(function: Any) -> Any:
+    """The function whose source holds the annotations of a handler: within wrappers, partials and objects."""
     while True:
         inner = inspect.unwrap(function)
         if isinstance(inner, functools.partial):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from wigwag.messages import check_message_name
@@ -80,6 +81,11 @@ class SocketRouter(Generic[U]):
         if route.name in self._routes:
             raise TypeError(f"messages of type {route.name!r} are handled already")
         self._routes[route.name] = route
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """The routes so far."""
+        return MappingProxyType(self._routes)
 
     def use(self) -> dict[str, Route]:
         """The routes, which from now on stay as they are: called when the first socket connects."""

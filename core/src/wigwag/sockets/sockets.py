@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Generic, Self
 
 import anyio
@@ -28,7 +28,7 @@ from wigwag.provider.provider import Provider
 from wigwag.sockets.application import Application
 from wigwag.sockets.asgi import AsgiConnection
 from wigwag.sockets.context import SocketContext
-from wigwag.sockets.handlers import Guard
+from wigwag.sockets.handlers import Guard, Route
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.origin import check_origins, is_allowed
 from wigwag.sockets.router import SocketRouter
@@ -189,6 +189,20 @@ class Sockets(Generic[V, E]):
             raise NotRunning(_START)
         return self._provider
 
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """What the routers handle, by message type; from now on it stays as it is.
+
+        Raises:
+            TypeError: two routers handle messages of one type.
+        """
+        return MappingProxyType(self._app.routes)
+
+    @property
+    def takes_raw(self) -> bool:
+        """Whether there is a ``message`` handler, for what no router handles."""
+        return self._app.on_message is not None
+
     # Lifecycle
 
     async def __aenter__(self) -> Self:
@@ -253,7 +267,7 @@ class Sockets(Generic[V, E]):
 
     def route(self, path: str, name: str | None = None) -> WebSocketRoute:
         """The route to give to Starlette."""
-        return WebSocketRoute(path, _Endpoint(self._endpoint), name=name)
+        return WebSocketRoute(path, _Endpoint(self), name=name)
 
     async def _endpoint(self, websocket: WebSocket) -> None:
         self._require_running()
@@ -392,11 +406,16 @@ class _Endpoint:
     """Our endpoint as an ASGI application: around a function Starlette puts its handling of HTTPException, which is a
     tenth of a handshake, and ours to handle."""
 
-    def __init__(self, endpoint: Callable[[WebSocket], Awaitable[None]]) -> None:
-        self._endpoint = endpoint
+    def __init__(self, sockets: Sockets[Any, Any]) -> None:
+        self.sockets = sockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._endpoint(WebSocket(scope, receive, send))
+        await self.sockets._endpoint(WebSocket(scope, receive, send))
+
+
+def sockets_of(route: WebSocketRoute) -> Sockets[Any, Any] | None:
+    """The Sockets that ``sockets.route(…)`` made a route of."""
+    return route.endpoint.sockets if isinstance(route.endpoint, _Endpoint) else None
 
 
 async def _accept(websocket: WebSocket, subprotocol: str | None) -> bool:
