@@ -272,12 +272,12 @@ def payload_of(message: str | bytes | Emittable) -> tuple[bytes, bool]:
 
 def name_and_data(message: object) -> tuple[str, Any] | None:
     """The name and the data's type of a SocketMessage class or a MessageType; None of anything else."""
-    if isinstance(message, MessageType):
-        return message.name, message._wire.schema.type
-    if type(message) is _EmittableMeta:
-        name = message.__dict__.get("__message_name__")
-        return None if name is None else (name, message)
-    return None
+    kind = type(message)
+    given: Any = message
+    if kind is MessageType:
+        return given.name, given._wire.schema.type
+    name = given.__dict__.get("__message_name__") if kind is _EmittableMeta else None
+    return None if name is None else (name, given)
 
 
 def encode_named(name: str, data: bytes) -> bytes:

@@ -188,6 +188,7 @@ class _Named:
                 direction == "in" and twin in self._refs and not self._schemas.alike(*map(_to, (ref, twin)))
             )
             suffixes.setdefault((path, "Input" if differs else ""), []).append(ref)
+        longest = {key: max(part.count(".") for part in re.split(r"[^\w.]+", key[0])) + 1 for key in suffixes}
         lengths = dict.fromkeys(suffixes, 1)
         while True:
             names = {key: _name(*key, length) for key, length in lengths.items()}
@@ -196,8 +197,10 @@ class _Named:
             if not unclear:
                 return {ref: names[key] for key, refs in suffixes.items() for ref in refs}
             for key in unclear:
-                if lengths[key] > key[0].count("."):
-                    raise NotDescribable(f"{key[0]} would be called {names[key]}, which something else is")
+                if lengths[key] == longest[key]:
+                    raise NotDescribable(
+                        f"{key[0]} would be called {names[key]}, which something else is: rename it"
+                    )
                 lengths[key] += 1
 
 
@@ -210,7 +213,12 @@ def _name(path: str, suffix: str, length: int) -> str:
     origin, bracket, arguments = path.replace("'", "").partition("[")
     words = origin.split(".")[-length:]
     if bracket:
-        words += [word.rpartition(".")[2] for word in re.split(r"[^\w.]+", arguments) if word]
+        words += [
+            word
+            for argument in re.split(r"[^\w.]+", arguments)
+            for word in argument.split(".")[-length:]
+            if word
+        ]
     text = words[0] if len(words) == 1 else "".join(word[:1].upper() + word[1:] for word in words)
     text = re.sub(r"\W", "_", text) + suffix
     return f"_{text}" if text[:1].isdigit() else text

@@ -102,14 +102,19 @@ def find(targets: Iterable[str], *, messages: Iterable[str] = (), app_dir: str |
         roots.append((target, _load(target, app_dir)))
         modules |= _modules_of(target.partition(":")[0])
     for name in messages:
+        if ":" in name:
+            raise SettingsError(f"--messages {name} is no module: leave out what stands behind the colon")
         _load(name, app_dir)
-        modules |= {key: sys.modules[key] for key in list(sys.modules) if _is_within(key, name)}
+        modules |= _within(name)
     in_order = [modules[name] for name in sorted(modules)]
-    endpoints: dict[int, Endpoint] = {}
+    endpoints: dict[tuple[int, str | None], Endpoint] = {}
+    routed: set[int] = set()
     for target, root in roots:
         for name, path, source in _endpoints_of(root, target, in_order):
-            if id(source) not in endpoints or path is not None:
-                endpoints[id(source)] = _endpoint(name, path, source)
+            if path is not None:
+                routed.add(id(source))
+            if path is not None or id(source) not in routed:
+                endpoints.setdefault((id(source), path), _endpoint(name, path, source))
         if isinstance(getattr(root, "openapi_version", None), str):  # FastAPI
             found.title, found.version = found.title or root.title, found.version or root.version
     found.endpoints = sorted(endpoints.values(), key=lambda endpoint: (endpoint.path or "", endpoint.name))
@@ -138,39 +143,44 @@ def _load(spec: str, app_dir: str | None) -> Any:
 
 def _modules_of(name: str) -> dict[str, ModuleType]:
     """The loaded modules of the application that this module is of."""
-    top = name.partition(".")[0]
-    home = _home_of(sys.modules[top])
-    if home is not None and _is_for_installed(home):
-        home = None
+    loaded = _loaded()
+    home = _home_of(name, loaded[name])
+    if home is None or _is_for_installed(home):
+        return _within(name.partition(".")[0])
+    beside = {key: module for key, module in loaded.items() if _home_of(key, module) == home}
+    return beside | _within(name.partition(".")[0])
+
+
+def _within(package: str) -> dict[str, ModuleType]:
+    """A module, and those below it."""
     return {
-        key: module
-        for key, module in list(sys.modules.items())
-        if _is_within(key, top) or (home is not None and home == _home_of(_top_of(key)))
+        key: module for key, module in _loaded().items() if key == package or key.startswith(f"{package}.")
     }
 
 
-def _is_within(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
+def _loaded() -> dict[str, ModuleType]:
+    # Asked by type alone, here and below: what stands in for something else may do anything when it is looked at.
+    modules = {
+        key: module for key, module in list(sys.modules.items()) if issubclass(type(module), ModuleType)
+    }
+    modules.pop("__main__", None)  # is we
+    return modules
 
 
-def _top_of(name: str) -> ModuleType | None:
-    top = name.partition(".")[0]
-    return None if top == "__main__" else sys.modules.get(top)
-
-
-def _home_of(module: ModuleType | None) -> Path | None:
-    """The directory that holds a top-level module or package."""
-    file = getattr(module, "__file__", None)
+def _home_of(name: str, module: ModuleType) -> Path | None:
+    """The directory that a module is imported from: ``/x`` of ``a.b`` in ``/x/a/b.py``."""
+    file = vars(module).get("__file__")
     if not isinstance(file, str):
         return None
-    path = Path(file).resolve()
-    return path.parent.parent if hasattr(module, "__path__") else path.parent
+    above = Path(file).absolute().parents  # not resolved: there may be thousands of modules
+    depth = name.count(".") + ("__path__" in vars(module))
+    return above[depth] if depth < len(above) else None
 
 
 def _is_for_installed(directory: Path) -> bool:
     kinds = ("purelib", "platlib", "stdlib", "platstdlib")
     installed = {Path(sysconfig.get_path(kind)).resolve() for kind in kinds}
-    return directory in installed or directory.name in {"site-packages", "dist-packages"}
+    return directory.resolve() in installed or directory.name in {"site-packages", "dist-packages"}
 
 
 # Routes
@@ -194,8 +204,8 @@ def _endpoints_of(
     # Those that an endpoint of the application's own serves.
     for module in modules:
         for name, value in sorted(vars(module).items()):
-            if isinstance(value, Sockets):
-                yield name, None, value
+            if issubclass(type(value), Sockets):
+                yield f"{module.__name__}.{name}", None, value
 
 
 def _routed(app: Any, prefix: str) -> Iterator[tuple[str, str, Sockets[Any, Any]]]:
@@ -209,7 +219,7 @@ def _routed(app: Any, prefix: str) -> Iterator[tuple[str, str, Sockets[Any, Any]
         if isinstance(route, WebSocketRoute):
             sockets = sockets_of(route)
             if sockets is not None:
-                yield route.name if route.name != "_Endpoint" else path, path, sockets
+                yield path, path, sockets
         elif isinstance(route, Mount | Host):
             yield from _routed(route.app, path)
 
@@ -273,7 +283,7 @@ def _events_of(modules: list[ModuleType]) -> list[Event]:
             named = name_and_data(value)
             if named is not None:
                 name, data = named
-                origin = place if isinstance(value, MessageType) else f"{data.__module__}.{data.__qualname__}"
+                origin = place if type(value) is MessageType else f"{data.__module__}.{data.__qualname__}"
                 found.setdefault((name, id(value)), Event(name, data, origin))
     return sorted(found.values(), key=lambda event: (event.name, event.origin))
 
@@ -289,5 +299,5 @@ def _named(module: ModuleType) -> Iterator[tuple[str, Any]]:
         seen.add(id(owner))
         for name, value in sorted(vars(owner).items()):
             yield f"{place}.{name}", value
-            if isinstance(value, type) and value.__module__ == module.__name__:
+            if issubclass(type(value), type) and value.__module__ == module.__name__:
                 stack.append((f"{place}.{name}", value))

@@ -26,6 +26,7 @@ from wigwag.errors import NotDescribable
 from wigwag.schema import is_pydantic
 
 JsonSchema = dict[str, Any]
+FrozenDictType: Any = getattr(mi, "FrozenDictType", mi.DictType)  # since msgspec 0.22
 #: ``in`` is what clients send: what has a default may be left out.  ``out`` is what the server sends.
 Direction = Literal["in", "out"]
 
@@ -273,7 +274,7 @@ class _Msgspec:
             case mi.TupleType():
                 items = [self.schema(item, where) for item in info.item_types]
                 return _tuple(items, len(items))
-            case mi.DictType() | mi.FrozenDictType():
+            case mi.DictType() | FrozenDictType():
                 values = self.schema(info.value_type, where)
                 return {"type": "object", **self._names(info.key_type, where), "additionalProperties": values}
             case mi.UnionType():
@@ -318,7 +319,7 @@ class _Msgspec:
             kind = "string" if isinstance(values[0], str) else "integer"  # msgspec takes no others
             return {**_described(info.cls), "type": kind, "enum": values}
         fields = {field.encode_name: self._field(field, f"{name}.{field.name}") for field in info.fields}
-        required = [field.encode_name for field in info.fields if self._is_always_there(field, info)]
+        required = self._always_there(info)
         if isinstance(info, mi.StructType) and info.tag_field is not None:
             fields = {info.tag_field: {"const": info.tag}, **fields}
             required.insert(0, info.tag_field)
@@ -354,25 +355,21 @@ class _Msgspec:
         except (TypeError, ValueError):  # a pydantic model, say
             return schema
 
-    def _is_always_there(self, field: mi.Field, info: Any) -> bool:
+    def _always_there(self, info: Any) -> list[str]:
+        """The fields that are on the wire, whatever they hold."""
+        cls = typing.get_origin(info.cls) or info.cls
         if self._direction == "in" or isinstance(info, mi.TypedDictType):
-            return field.required
-        if _may_be_unset(info.cls, field.name):
-            return False
-        if isinstance(info, mi.StructType) and not info.array_like:
-            cls = typing.get_origin(info.cls) or info.cls
-            return field.required or not cls.__struct_config__.omit_defaults
-        return True
-
-
-def _may_be_unset(cls: Any, name: str) -> bool:
-    """Whether a field may hold UNSET, which is not written; msgspec tells of types without it."""
-    origin = typing.get_origin(cls) or cls
-    try:
-        hint = typing.get_type_hints(origin)[name]
-    except (NameError, KeyError, TypeError):  # where msgspec has seen more than typing does
-        return False
-    return hint is UnsetType or UnsetType in _members(hint)
+            return [field.encode_name for field in info.fields if field.required]
+        is_sparse = (
+            isinstance(info, mi.StructType) and cls.__struct_config__.omit_defaults and not info.array_like
+        )
+        hints = typing.get_type_hints(cls)  # msgspec tells of types without UNSET, which is not written
+        return [
+            field.encode_name
+            for field in info.fields
+            if (field.required or not is_sparse)
+            and UnsetType not in (hints[field.name], *_members(hints[field.name]))
+        ]
 
 
 def _tuple(items: list[JsonSchema], required: int, *, is_closed: bool = True) -> JsonSchema:

@@ -17,6 +17,7 @@ Options = tuple[str, ...]
 
 _ANYTHING: Final = ("unknown",)
 _NOTHING: Final = ("never",)
+_TAKEN: Final = frozenset({"ClientMessage", "Events", "Requests"})
 _INDENT: Final = "  "
 _SCALARS: Final = {
     "string": "string",
@@ -89,11 +90,14 @@ def _constants(
 
     def constant(wire_name: str, suffix: str, arguments: str) -> str:
         name = _constant_name(wire_name) + suffix
-        if taken.setdefault(name, wire_name) != wire_name or name in {"Events", "Requests", "ClientMessage"}:
-            other = (
-                f", as would {taken[name]!r}" if taken[name] != wire_name else ", which has another meaning"
+        if name in _TAKEN:
+            raise NotDescribable(
+                f"{wire_name!r} would be the constant {name}, which has another meaning: rename it"
             )
-            raise NotDescribable(f"{wire_name!r} would be the constant {name}{other}: rename one of them")
+        if taken.setdefault(name, wire_name) != wire_name:
+            raise NotDescribable(
+                f"{wire_name!r} would be the constant {name}, as would {taken[name]!r}: rename one of them"
+            )
         return (
             f"export const {name} = /* @__PURE__ */ ClientMessage.define<{arguments}>({_quoted(wire_name)});"
         )
@@ -106,9 +110,8 @@ def _constants(
         yield "\n".join(["// What the server emits.", *lines])
     lines = []
     for name, (data, reply) in entries.items():
-        if name == Heartbeat.__message_name__ or _is_both(
-            name, events, entries
-        ):  # the client has it; it is above
+        is_defined = name == Heartbeat.__message_name__ or _is_both(name, events, entries)
+        if is_defined:  # by the client, or above
             continue
         lines += _doc(requests[name].request.description, "")
         lines.append(constant(name, "Request" if name in events else "", f"{data}, {reply}"))
