@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from wigwag.interfaces import WebSocketProvider
 from wigwag.messages import Heartbeat, ServerMessage
 from wigwag.service.access import RequireLocalName
 from wigwag.service.messages import ToTopic, prepare_one
+from wigwag.service.stats import Stats
 from wigwag.settings import CoreSettings, ServiceSettings
 from wigwag.sockets import Limits, MessageRegistry, SocketContext, Sockets
 from wigwag.wire.client import VALIDATION_FAILED
@@ -51,8 +54,9 @@ def create_app(
     *,
     provider: WebSocketProvider | None = None,
     only_local: bool = True,
+    has_stats: bool = True,
 ) -> Starlette:
-    """The public application of the stock service, in development mode: anyone may join and publish.
+    """The public application of the stock service, in development mode: anyone may join, publish, and see its numbers.
 
     Args:
         settings: Limits of clients, and the internal address for the page to show.
@@ -60,11 +64,16 @@ def create_app(
         provider: None: as the environment says, made at start.
         only_local: Answer only requests to a name of this machine; a page elsewhere could otherwise reach
             a service that listens on loopback, by DNS rebinding.
+        has_stats: Whether clients may ask for the node's numbers, and the names of its topics.
     """
     settings = settings or ServiceSettings()
+    messages = _messages()
+    stats = Stats(lambda: sockets.provider)
+    if has_stats:
+        stats.add_to(messages)
     sockets = Sockets(
         provider,
-        routers=[_messages()],
+        routers=[messages],
         limits=Limits(
             message_bytes=settings.message_bytes,
             messages_per_s=settings.messages_per_s,
@@ -82,6 +91,11 @@ def create_app(
             }
         )
 
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
+        async with sockets.lifespan(app) as state, stats.running():
+            yield state
+
     middleware = [Middleware(_SecurityHeaders)]
     if only_local:
         middleware.append(Middleware(RequireLocalName))
@@ -93,7 +107,7 @@ def create_app(
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=middleware,
-        lifespan=sockets.lifespan,
+        lifespan=lifespan,
     )
 
 
