@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e autobahn autobahn-suite client node mutants fuzz docs docs-serve wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
+.PHONY: help run test check lint types unit e2e autobahn autobahn-suite client node pages mutants fuzz docs docs-serve wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
 
 BIN := .venv/bin
 # A worker starts servers of its own, so that there are not as many as a large machine has processors.
@@ -77,6 +77,9 @@ browser: ## chromium for the end-to-end tests, where apt-get can bring it
 
 node: # what the tests and the TypeScript client need of npm, where Node is
 	@tools/node
+
+pages: node ## make anew the scripts of pages, which stand in the repository: after a change of the client
+	@node tools/pages.mjs
 
 servers: install ## real brokers for the tests: Debian's where apt-get can bring them, Kafka where Java and Maven are
 	@tools/servers && PYTHONPATH=tests $(BIN)/python -m servers.kafka

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import packageJson from "./package.json" with { type: "json" };
+import { bundle } from "./bundle.js";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -12,16 +12,4 @@ rmSync(here("dist"), { recursive: true, force: true });
 execFileSync(process.execPath, [here("node_modules/typescript/bin/tsc"), "-p", here("tsconfig.build.json")], {
   stdio: "inherit",
 });
-await build({
-  absWorkingDir: here("."),
-  entryPoints: ["src/index.ts"],
-  outfile: "dist/wigwag-client.min.js",
-  bundle: true,
-  minify: true,
-  format: "esm",
-  target: "es2022",
-  charset: "utf8",
-  legalComments: "none",
-  banner: { js: `/*! ${packageJson.name} ${packageJson.version} | ${packageJson.license} */` },
-  logLevel: "warning",
-});
+await build({ ...bundle, outfile: "dist/wigwag-client.min.js" });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -20,12 +21,12 @@ def browser(chromium: str) -> Generator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Generator[Callable[[str], Visitor]]:
-    """Return what makes visitors of an origin; their pages must have behaved at the end."""
+def visit(browser: Browser) -> Generator[Callable[..., Visitor]]:
+    """Return what makes visitors of an origin, with Playwright's options; their pages must have behaved at the end."""
     visitors: list[Visitor] = []
 
-    def visit(origin: str) -> Visitor:
-        visitors.append(Visitor(browser, origin))
+    def visit(origin: str, **options: Any) -> Visitor:
+        visitors.append(Visitor(browser, origin, **options))
         return visitors[-1]
 
     yield visit

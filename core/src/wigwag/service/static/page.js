@@ -1,211 +1,187 @@
-// The page of the stock service: joins topics, publishes, and shows what arrives. What comes from the network is
-// only ever set as text.
+// The page of the stock service: a look at the running node, and a client of it like any other.
+import { at, onPause, say, write } from "./elements.js";
+import { Log } from "./log.js";
+import { NodeView } from "./node.js";
+import { Topics } from "./topics.js";
+import {
+  AnyEvent,
+  ClientError,
+  Connected,
+  Raw,
+  ReconnectAttempt,
+  Reply,
+  RequestFailed,
+  SocketClient,
+} from "./wigwag-client.js";
 
-const BASE_MS = 500;
-const CAP_MS = 20_000;
-const HEARTBEAT_MS = 25_000;
-const HEARTBEAT_LIMIT_MS = 5_000;
-const LASTED_MS = 5_000;
-const MOST_SHOWN = 500;
-const NOT_CONNECTED = "not connected";
+const STATS = "wigwag.stats";
 
-const at = (id) => document.getElementById(id);
-const topics = new Map(); // name → whether the server has let us in
-const waiting = new Map(); // correlationId → what to do with the answer
-let socket = null;
-let attempt = 0;
-let lastId = 0;
-let heartbeat = 0;
-let deadline = 0;
+const client = new SocketClient("/ws");
+const node = new NodeView();
+const log = new Log();
+const topics = new Topics({ join, leave });
+let isNodePaused = false;
+let command = null;
 
-function connect() {
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const opened = new WebSocket(`${scheme}//${location.host}/ws`);
-  let openedAt = 0;
-  opened.binaryType = "arraybuffer";
-  socket = opened;
-  show("connecting");
-  opened.onopen = () => {
-    openedAt = Date.now();
-    show("connected");
-    heartbeat = setInterval(() => ping(opened), HEARTBEAT_MS);
-    for (const topic of topics.keys()) ask("room.join", { room: topic }, (reply) => joined(topic, reply));
-  };
-  opened.onmessage = ({ data }) => receive(data);
-  opened.onclose = ({ code, reason }) => {
-    if (opened !== socket) return;
-    clearInterval(heartbeat);
-    clearTimeout(deadline);
-    for (const done of waiting.values()) done({ error: NOT_CONNECTED });
-    waiting.clear();
-    for (const topic of topics.keys()) topics.set(topic, false);
-    showTopics();
-    if (code === 1008) {
-      show("refused", reason || "refused by the server; reload to try again");
-      return;
-    }
-    // Full jitter; a connection that did not last counts as a failed attempt.
-    if (openedAt && Date.now() - openedAt >= LASTED_MS) attempt = 0;
-    const wait = Math.min(CAP_MS, BASE_MS + Math.random() * BASE_MS * 2 ** attempt);
-    attempt = Math.min(attempt + 1, 16);
-    show("disconnected", `disconnected; trying again in ${Math.ceil(wait / 1000)} s`);
-    setTimeout(connect, wait);
-  };
-}
+// The connection
 
-// A link can be dead without the browser knowing.
-function ping(opened) {
-  opened.send("2");
-  deadline = setTimeout(() => {
-    opened.close();
-    if (opened === socket) opened.onclose({ code: 1006, reason: "" });
-    socket = opened === socket ? null : socket;
-  }, HEARTBEAT_LIMIT_MS);
-}
+client.onStateChange((state) => {
+  const texts = { reconnecting: "disconnected", refused: `${client.error?.message}; reload to try again` };
+  at("state").dataset.state = state;
+  write(at("state"), texts[state] ?? state);
+  at("publish").querySelector("button").disabled = state !== "connected";
+  if (state === "connected") return;
+  topics.suspend();
+  node.rest();
+});
 
-function receive(data) {
-  clearTimeout(deadline);
-  if (data === "3") return;
-  if (typeof data !== "string") {
-    log("", `${data.byteLength} bytes`);
-    return;
-  }
-  const frame = parse(data);
-  if (frame && typeof frame.name === "string") {
-    log(frame.name, JSON.stringify(frame.data), frame.timestamp);
-  } else if (frame && waiting.has(frame.correlationId)) {
-    const done = waiting.get(frame.correlationId);
-    waiting.delete(frame.correlationId);
-    done(frame);
-  } else if (frame && typeof frame.type === "string" && typeof frame.error === "string") {
-    at("problem").textContent = frame.error;
-  } else {
-    log("", data);
-  }
-}
+client.on(ReconnectAttempt, ({ delay }) => {
+  const when = navigator.onLine ? `in ${Math.ceil(delay / 1000)} s` : "when this device is online";
+  write(at("state"), `disconnected; trying again ${when}`);
+});
 
-function parse(text) {
+client.on(Connected, () => {
+  for (const topic of topics.joined.keys()) join(topic);
+  if (!isNodePaused) watch();
+});
+
+client.on(AnyEvent, (data, { name, timestamp }) => {
+  if (name === STATS) take(data);
+  else log.event(name, data, timestamp);
+});
+
+client.on(Raw, (message) => log.raw(message));
+client.on(Reply, (message) => log.raw(JSON.stringify(message))); // published so: the page awaits all of its own
+
+// What the client says of the link stands in the state, of a request beside its form.
+client.onError((error) => {
+  if (!(error instanceof ClientError)) console.error(error);
+});
+
+// The node
+
+async function watch() {
   try {
-    const value = JSON.parse(text);
-    return value && typeof value === "object" ? value : null;
-  } catch {
-    return null;
+    take(await client.request("stats.subscribe"));
+    at("no-numbers").hidden = true;
+    at("numbers").hidden = at("pause-node").hidden = false;
+  } catch (error) {
+    if (!(error instanceof RequestFailed)) return; // the link is gone: asked again when it is back
+    at("no-numbers").hidden = false;
+    at("numbers").hidden = at("pause-node").hidden = true;
   }
 }
 
-function ask(type, data, done) {
-  if (!socket || socket.readyState !== WebSocket.OPEN) {
-    done({ error: NOT_CONNECTED });
-    return;
+function take(stats) {
+  if (isNodePaused) return; // what was under way
+  node.take(stats);
+  topics.take(stats);
+}
+
+onPause(at("pause-node"), (isPaused) => {
+  isNodePaused = isPaused;
+  if (isPaused) {
+    node.rest();
+    if (client.isConnected) client.request("stats.unsubscribe").catch(() => {}); // gone with the link, if that is gone
+  } else if (client.isConnected) {
+    watch();
   }
-  const correlationId = ++lastId;
-  waiting.set(correlationId, done);
-  socket.send(JSON.stringify({ type, data, correlationId }));
-}
+});
 
-function problemOf(reply) {
-  if (!reply.error) return "";
-  const details = (reply.details ?? []).map((detail) => detail.message).join("; ");
-  return details ? `${reply.error}: ${details}` : reply.error;
-}
+// Topics
 
-function join(topic) {
-  if (topics.has(topic)) return;
+async function join(topic) {
   topics.set(topic, false);
-  showTopics();
-  ask("room.join", { room: topic }, (reply) => joined(topic, reply));
-}
-
-function joined(topic, reply) {
-  if (!topics.has(topic)) return;
-  if (reply.error === NOT_CONNECTED) return; // joined when connected
-  at("problem").textContent = problemOf(reply);
-  if (reply.error) topics.delete(topic);
-  else topics.set(topic, true);
-  showTopics();
+  try {
+    await client.joinRoom(topic);
+    if (topics.isJoined(topic)) topics.set(topic, true);
+  } catch (error) {
+    if (!(error instanceof RequestFailed)) return; // joined when the link is back, or left
+    leave(topic);
+    write(at("join-problem"), problem(error));
+  }
 }
 
 function leave(topic) {
+  client.leaveRoom(topic);
   topics.delete(topic);
-  showTopics();
-  ask("room.leave", { room: topic }, () => {});
-  at("topic").focus();
-}
-
-function showTopics() {
-  at("topics").replaceChildren(
-    ...[...topics].map(([topic, isLive]) => {
-      const item = document.createElement("li");
-      const name = document.createElement("span");
-      const button = document.createElement("button");
-      item.dataset.live = isLive;
-      name.textContent = topic;
-      button.type = "button";
-      button.textContent = "Leave";
-      button.setAttribute("aria-label", `Leave ${topic}`);
-      button.onclick = () => leave(topic);
-      item.append(name, button);
-      return item;
-    }),
-  );
-}
-
-function log(name, text, timestamp) {
-  const item = document.createElement("li");
-  const time = document.createElement("time");
-  const date = new Date(typeof timestamp === "number" ? timestamp : Date.now());
-  time.dateTime = date.toISOString();
-  time.textContent = date.toLocaleTimeString();
-  item.append(time, " ");
-  if (name) {
-    const label = document.createElement("b");
-    label.textContent = name;
-    item.append(label, " ");
-  }
-  item.append(text);
-  at("log").prepend(item);
-  while (at("log").childElementCount > MOST_SHOWN) at("log").lastElementChild.remove();
-}
-
-function show(state, text = state) {
-  at("state").dataset.state = state;
-  at("state").textContent = text;
-  at("publish").querySelector("button").disabled = state !== "connected";
-}
-
-async function showCurl() {
-  const { publishUrl, needsKey } = await (await fetch("/info")).json();
-  const key = needsKey ? '-H "Authorization: Bearer $WIGWAG_API_KEY" ' : "";
-  at("curl").textContent = `curl ${key}-d '{"topic":"lobby","text":"hello"}' ${publishUrl}`;
 }
 
 at("join").onsubmit = (event) => {
   event.preventDefault();
-  join(at("topic").value.trim());
+  const topic = at("topic").value.trim();
+  write(at("join-problem"), "");
+  if (!topics.isJoined(topic)) join(topic);
   at("topic").value = "";
 };
 
-at("publish").onsubmit = (event) => {
+// Publishing
+
+function problem(error) {
+  if (error instanceof SyntaxError) return `With an event name the message is JSON: ${error.message}`;
+  if (error instanceof RequestFailed)
+    return [error.error, ...error.details.map(({ message }) => message)].join(": ");
+  return error.message;
+}
+
+// What the form says, as the server takes it. Throws SyntaxError.
+function message() {
+  const topic = at("to").value.trim();
+  const name = at("name").value.trim();
+  const text = at("message").value;
+  return name ? { topic, name, data: JSON.parse(text) } : { topic, text };
+}
+
+at("publish").onsubmit = async (event) => {
   event.preventDefault();
-  ask("publish", { topic: at("to").value.trim(), text: at("message").value }, (reply) => {
-    at("problem").textContent = problemOf(reply);
-    if (!reply.error) at("message").value = "";
-  });
+  try {
+    await client.request("publish", message());
+    write(at("publish-problem"), "");
+    at("message").value = "";
+  } catch (error) {
+    write(at("publish-problem"), problem(error));
+  }
 };
 
-at("copy").onclick = async () => {
-  const text = at("curl").textContent;
+at("publish").oninput = showCommand;
+
+function showCommand() {
+  let body;
+  if (command === null) return; // not known yet
   try {
-    await navigator.clipboard.writeText(text);
-    at("copy").textContent = "Copied";
-    setTimeout(() => (at("copy").textContent = "Copy"), 2000);
+    body = message();
+  } catch {
+    return; // not JSON yet
+  }
+  if (body.text === "") body.text = "hello";
+  // A shell takes what is within single quotes as it is, but for a single quote.
+  const quoted = JSON.stringify(body).replaceAll("'", `'\\''`);
+  write(at("curl"), `curl ${command.key}-d '${quoted}' ${command.url}`);
+}
+
+at("copy").onclick = async () => {
+  try {
+    await navigator.clipboard.writeText(at("curl").textContent);
+    write(at("copy").firstChild, "Copied");
+    say(() => "The command is copied");
+    setTimeout(() => write(at("copy").firstChild, "Copy"), 2_000);
   } catch {
     getSelection().selectAllChildren(at("curl")); // no clipboard here: ready for Ctrl-C
   }
 };
 
-at("clear").onclick = () => at("log").replaceChildren();
+// Received
 
-join("lobby");
-connect();
-showCurl();
+onPause(at("pause-log"), (isPaused) => log.pause(isPaused));
+
+at("clear").onclick = () => log.clear();
+
+async function start() {
+  client.connect();
+  join("lobby");
+  const { publishUrl, needsKey } = await (await fetch("/info")).json();
+  command = { url: publishUrl, key: needsKey ? '-H "Authorization: Bearer $WIGWAG_API_KEY" ' : "" };
+  showCommand();
+}
+
+start();
