@@ -94,7 +94,7 @@ def read_until_dropped(slow: RawClient) -> tuple[list[int], int]:
     """Read again: the numbers of the messages that waited, and how many, we are told, were dropped."""
     numbers: list[int] = []
     while True:
-        _, payload = slow.receive_frame()
+        payload = slow.receive_message()
         if payload[:1] == b"{":
             event = json.loads(payload)
             assert event["name"] == "wigwag.dropped"
@@ -135,7 +135,7 @@ def dropping(server: Server, world: World, slow: RawClient) -> None:
 def keeping_latest(server: Server, world: World, slow: RawClient) -> None:
     numbers, count = read_until_dropped(slow)
     assert numbers == list(range(len(numbers)))
-    latest = {int(slow.receive_frame()[1][:6]) for _ in TOPICS}
+    latest = {int(slow.receive_message()[:6]) for _ in TOPICS}
     assert latest == {PUBLISHED - 3, PUBLISHED - 2, PUBLISHED - 1}
     assert count == PUBLISHED - len(numbers) - len(TOPICS) == world.provider.counters.dropped["latest"]
     hears_again(server, world, slow)
@@ -145,7 +145,7 @@ def hears_again(server: Server, world: World, slow: RawClient) -> None:
     """It is a socket like any other now: live, and told by its drain handler."""
     wait_until(lambda: world.drained == ["slow"], "the drain handler")
     server.run(world.publish, "a", "again")
-    assert slow.receive_frame()[1] == b"again"
+    assert slow.receive_message() == b"again"
     slow.say("echo", "and it answers", correlationId=1)
     assert slow.hear()["data"] == "and it answers"
 
