@@ -238,12 +238,11 @@ async def test_other_close_codes_reconnect_after_a_jittered_pause(
 async def test_close_code_1000_ends_it(server: ScriptedServer, delays: list[float]) -> None:
     async with SocketClient(server.url) as client:
         await server.last.close(1000, "signed out elsewhere")
-        assert [event async for event in client.events()] == []
-        assert client.state == "disconnected"
-        assert isinstance(client.error, ConnectionClosed)
-        assert (client.error.code, client.error.reason) == (1000, "signed out elsewhere")
-        with pytest.raises(NotRunning, match="signed out"):
-            await client.request("a")
+        for call in (lambda: anext(client.events()), lambda: client.request("a"), lambda: client.send("a")):
+            with pytest.raises(ConnectionClosed, match="signed out") as closed:
+                await call()
+            assert (closed.value.code, closed.value.reason) == (1000, "signed out elsewhere")
+        assert client.state == "failed"
     assert not delays
 
 

@@ -12,6 +12,7 @@ PLAYED = {
     "docs/guide/publishing.md",
     "docs/guide/replicas.md",
     "docs/guide/serving.md",
+    "docs/guide/testing.md",
     "docs/tutorial.md",
     "docs/wire-protocol.md",
     "docs/writing-a-provider.md",

@@ -7,12 +7,25 @@ from pathlib import Path
 import pytest
 
 from documentation.player import Player
-from documents import ROOT
+from documents import ROOT, blocks
 from servers.redis import RedisServer
 
 SMALLEST = (ROOT / "examples/programs/smallest.py").read_text()
 
 pytestmark = pytest.mark.needs("curl")
+
+
+def test_an_application_is_tested_as_the_guide_says(tmp_path: Path) -> None:
+    with Player(ROOT / "docs/guide/testing.md", tmp_path) as player:
+        player.play()
+        assert "3 passed" in player.said["pytest -q test_handlers.py"]
+        assert "13 passed" in player.said["pytest -q"]
+
+
+def test_the_files_of_the_testing_guide_are_those_of_the_example() -> None:
+    shown = {block.title: block.text for block in blocks(ROOT / "docs/guide/testing.md", "python")}
+    example = {path.name: path.read_text() for path in (ROOT / "examples/testing").glob("*.py")}
+    assert example.items() <= shown.items()
 
 
 def test_the_servers_of_the_guide_start(tmp_path: Path) -> None:

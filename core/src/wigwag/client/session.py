@@ -31,10 +31,10 @@ _IN_DOUBT = "the connection was lost while sending what had waited; it may have 
 
 logger: logging.Logger = logging.getLogger("wigwag.client")
 
-#: ``disconnected``: before ``connect()``, after ``disconnect()``, and when the server is done with this
-#: client (close code 1000).  ``connecting``, ``connected``, ``reconnecting``: at work.  ``refused``: the
-#: server doesn't want this client.  ``failed``: no further attempt will be made.  From those that are not
-#: at work, ``connect()`` begins anew.
+#: ``disconnected``: before ``connect()``, and after ``disconnect()``.  ``connecting``, ``connected``,
+#: ``reconnecting``: at work.  ``refused``: the server doesn't want this client.  ``failed``: no further
+#: attempt will be made; with close code 1000 since the server is done with this client.  From the last two,
+#: ``connect()`` begins anew.
 ClientState = Literal["disconnected", "connecting", "connected", "reconnecting", "refused", "failed"]
 #: Where to connect, or what says it before each attempt (for fresh tokens).
 Url = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -197,10 +197,8 @@ class Session:
         self.rooms.fail_all(why)
         if self.first is not None:
             self.first.fail(why)
-        if isinstance(error, ConnectionRefused):
-            self._enter("refused")
-        else:
-            self._enter("disconnected" if error is None or _is_final(error) else "failed")
+        refused = isinstance(error, ConnectionRefused)
+        self._enter("disconnected" if error is None else "refused" if refused else "failed")
         self.inbox.wake()
 
     # Sending

@@ -355,8 +355,7 @@ class SocketClient:
             reply = Any if isinstance(message, str) else reply_type_of(type(message))
         schema = schema_for(reply)
         if self.state == "disconnected":
-            why = self.error or "the client was not told to connect"
-            raise NotRunning(f"can't request {type_!r}: not connected ({why})")
+            raise NotRunning(f"can't request {type_!r}: the client was not told to connect")
         limit_s = self._limit(timeout_s)
         request_id, answer = self._session.requests.new()
         try:
@@ -439,8 +438,7 @@ class SocketClient:
         server until one is taken.  (Before the first call, the oldest is dropped instead, counted and
         logged, so that a client that only sends needs no reader.)
 
-        It spans connections, and ends after ``disconnect()``, or when the server is done with this client (close
-        code 1000).
+        It spans connections, and ends after ``disconnect()``.
 
         Raises:
             ConnectionRefused, ConnectFailed, ConnectionClosed: as what the client ended by itself.

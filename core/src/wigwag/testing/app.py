@@ -207,13 +207,13 @@ class AppClient:
         Raises:
             ImportError: neither is installed.
         """
-        if self._http is None:
+        http = self._http
+        if http is None:
             library = _httpx()
+            transport = library.ASGITransport(self.asgi, client=self._address)
             base_url = self._base_url.replace("ws", "http", 1)
-            self._http = library.AsyncClient(
-                transport=library.ASGITransport(self.asgi, client=self._address), base_url=base_url
-            )
-        return self._http
+            http = self._http = library.AsyncClient(transport=transport, base_url=base_url)
+        return http
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application as a server would run it: what its lifespan put on the state is there.
