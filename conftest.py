@@ -64,7 +64,9 @@ def node_major() -> int:
 
 def npm_folders() -> list[Path]:
     """Return what tools/node installs."""
-    return [lock.parent for folder in ("clients", "tests") for lock in HERE.glob(f"{folder}/*/package-lock.json")]
+    return [
+        lock.parent for folder in ("clients", "tests") for lock in HERE.glob(f"{folder}/*/package-lock.json")
+    ]
 
 
 def is_installed(folder: Path) -> bool:

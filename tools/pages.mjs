@@ -14,8 +14,16 @@ async function built(options) {
 }
 
 const client = await built(bundle);
+const dashboard = await built({
+  ...bundle,
+  absWorkingDir: here("examples/dashboard"),
+  entryPoints: ["web/dashboard.ts"],
+  banner: { js: "/*! made of ../web/dashboard.ts by: make pages */" },
+});
 const FILES = {
   "core/src/wigwag/service/static/wigwag-client.js": client,
+  "examples/chat/static/wigwag-client.js": client,
+  "examples/dashboard/static/dashboard.js": dashboard,
 };
 
 const isCheck = process.argv.includes("--check");

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Page, expect
 
+from e2e.accessibility import LOOKS, findings, tab_stops
 from e2e.browsing import Visitor, post
 from e2e.process import ROOT, Service, service
 from e2e.servers import serving
@@ -20,7 +21,7 @@ from e2e.wire import connecting
 
 EXAMPLES = ROOT / "examples"
 
-Visit = Callable[[str], Visitor]
+Visit = Callable[..., Visitor]
 
 browsed = pytest.mark.needs("chromium")
 
@@ -211,6 +212,52 @@ def test_an_example_runs_under_plain_uvicorn(name: str) -> None:
         del sys.modules[spec.name]
 
 
-def test_both_pages_share_one_way_to_connect() -> None:
-    files = [EXAMPLES / name / "static" / "socket.js" for name in ("chat", "dashboard")]
-    assert files[0].read_bytes() == files[1].read_bytes()
+@pytest.mark.needs("node")
+@browsed
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing(chat: Service, dashboard: Service, visit: Visit, look: str) -> None:
+    page = visit(chat.http, **LOOKS[look]).open()
+    assert findings(page) == []  # the door
+    enter(page, "Ann", "axe")
+    say(page, "hello")
+    expect(page.locator("#log li")).to_have_count(2)
+    page.get_by_label("Another room").fill("axe-2")
+    page.get_by_role("button", name="Join").click()
+    expect(page.get_by_role("button", name="Leave axe-2")).to_be_visible()
+    assert findings(page) == []
+
+    for severity in ("critical", "major", "minor"):
+        post(
+            f"{dashboard.http}/incidents",
+            {"project": look, "title": f"A {severity} one", "severity": severity},
+        )
+    page = visit(dashboard.http, **LOOKS[look]).open(f"/?project={look}")
+    page.get_by_role("button", name="Resolve: A major one").click()
+    expect(page.locator("#resolved")).to_have_text("1")
+    assert findings(page) == []
+
+
+@browsed
+def test_the_examples_are_used_without_a_mouse(chat: Service, dashboard: Service, visit: Visit) -> None:
+    page = visit(chat.http).open()
+    expect(page.get_by_label("Your name")).to_be_focused()
+    page.keyboard.type("Ann")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    expect(page.locator("#log li")).to_have_text(["Ann joined"])
+    page.keyboard.type("hello")
+    page.keyboard.press("Enter")
+    expect(page.locator("#log li").last).to_have_text("Annhello")
+    stops = ["lobby", "Leave lobby", "Another room", "Join", "Messages", "Message", "Send"]
+    assert tab_stops(page) == stops
+
+    page = visit(dashboard.http).open("/?project=keys")
+    expect(page.locator("#state")).to_have_text("live")
+    expect(page.get_by_text("No incident yet")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.type("By hand")
+    page.keyboard.press("Enter")
+    expect(page.locator("#list li")).to_contain_text(["By hand"])
+    expect(page.get_by_text("No incident yet")).to_be_hidden()
+    expect(page.get_by_role("status").last).to_have_text("major: By hand")
+    assert tab_stops(page) == ["Resolve: By hand", "What happened", "Severity", "Report"]

@@ -1,12 +1,12 @@
 // What comes from the network is only ever set as text.
-import { Live, socketUrl } from "./socket.js";
+import { Connected, ReconnectAttempt, RequestFailed, SocketClient } from "./wigwag-client.js";
 
 const TYPING_MS = 3000;
 const MOST_KEPT = 500;
 
 const at = (id) => document.getElementById(id);
 const rooms = new Map(); // name → { log: [[kind, name, text]], typing: Map(name → timer), unread }
-let live = null;
+let client = null;
 let me = "";
 let current = "";
 let typedAt = 0;
@@ -17,26 +17,36 @@ function enter(name, room) {
   sessionStorage.setItem("room", room);
   at("enter").hidden = true;
   at("inside").hidden = false;
-  live = new Live(socketUrl(`?${new URLSearchParams({ name })}`), {
-    state: show,
-    open: () => rooms.forEach((_, name) => ask("join", { room: name })),
-    event,
+  client = new SocketClient(`/ws?${new URLSearchParams({ name })}`);
+  client.onStateChange(show);
+  client.on(ReconnectAttempt, ({ delay }) => {
+    at("state").textContent = `connecting again in ${Math.ceil(delay / 1000)} s`;
   });
-  live.connect();
+  client.on(Connected, () => {
+    for (const joined of rooms.keys()) ask("join", { room: joined });
+  });
+  client.on("chat.said", ({ room, name, text }) =>
+    said(room, name, [name === me ? "mine" : "said", name, text]),
+  );
+  client.on("chat.presence", ({ room, name, text }) => said(room, name, ["presence", name, text]));
+  client.on("chat.typing", ({ room, name }) => typing(room, name));
+  client.connect();
   add(room);
 }
 
-function ask(type, data) {
-  return live.ask(type, data).then(
-    () => (at("problem").textContent = ""),
-    (error) => (at("problem").textContent = error.message),
-  );
+async function ask(type, data) {
+  try {
+    await client.request(type, data);
+    at("problem").textContent = "";
+  } catch (error) {
+    at("problem").textContent = error instanceof RequestFailed ? error.error : error.message;
+  }
 }
 
 function add(room) {
   if (!rooms.has(room)) {
     rooms.set(room, { log: [], typing: new Map(), unread: false });
-    live.ask("join", { room }).catch(() => {}); // not connected yet: joined when it opens
+    if (client.isConnected) ask("join", { room }); // else when it is
   }
   open(room);
 }
@@ -45,7 +55,7 @@ function open(room) {
   current = room;
   const found = rooms.get(room);
   if (found) found.unread = false;
-  at("log").replaceChildren(...(found?.log ?? []).map(line));
+  at("lines").replaceChildren(...(found?.log ?? []).map(line));
   at("text").placeholder = found ? `Message to ${room}` : "Join a room first";
   at("text").disabled = !found;
   at("log").scrollTop = at("log").scrollHeight;
@@ -56,22 +66,24 @@ function open(room) {
 
 function leave(room) {
   rooms.delete(room);
-  ask("leave", { room });
+  if (client.isConnected) ask("leave", { room });
   open(room === current ? ([...rooms.keys()].at(-1) ?? "") : current);
 }
 
-function event(name, { room, name: who, text }) {
+function said(room, who, entry) {
+  const found = rooms.get(room);
+  if (!found) return; // left meanwhile
+  write(room, entry);
+  stopTyping(found, who);
+}
+
+function typing(room, who) {
   const found = rooms.get(room);
   if (!found) return;
-  if (name === "chat.typing") {
-    clearTimeout(found.typing.get(who));
-    found.typing.set(who, setTimeout(() => stopTyping(found, who), TYPING_MS));
-    showTyping();
-    return;
-  }
-  if (name === "chat.presence") write(room, ["presence", who, text]);
-  else if (name === "chat.said") write(room, [who === me ? "mine" : "said", who, text]);
-  stopTyping(found, who);
+  clearTimeout(found.typing.get(who));
+  const timer = setTimeout(() => stopTyping(found, who), TYPING_MS);
+  found.typing.set(who, timer);
+  showTyping();
 }
 
 function stopTyping(found, who) {
@@ -91,8 +103,8 @@ function write(room, entry) {
   }
   const log = at("log");
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  log.append(line(entry));
-  while (log.childElementCount > MOST_KEPT) log.firstElementChild.remove();
+  at("lines").append(line(entry));
+  while (at("lines").childElementCount > MOST_KEPT) at("lines").firstElementChild.remove();
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
@@ -135,16 +147,20 @@ function button(text, label, onclick) {
 
 function showTyping() {
   const names = [...(rooms.get(current)?.typing.keys() ?? [])];
-  at("typing").textContent = names.length ? `${names.join(", ")} ${names.length > 1 ? "are" : "is"} typing …` : "";
+  at("typing").textContent = names.length
+    ? `${names.join(", ")} ${names.length > 1 ? "are" : "is"} typing …`
+    : "";
 }
 
-function show(state, text) {
+function show(state) {
   at("state").dataset.state = state;
-  at("state").textContent = state === "connected" ? me : text;
+  at("state").textContent = state === "connected" ? me : state;
   at("say").querySelector("button").disabled = state !== "connected";
   if (state === "refused") {
     at("inside").hidden = true;
     at("enter").hidden = false;
+    at("state").textContent = "refused by the server";
+    client.destroy();
     rooms.clear();
   }
 }
@@ -171,7 +187,7 @@ at("say").onsubmit = (submitted) => {
 at("text").oninput = () => {
   if (Date.now() - typedAt < TYPING_MS / 2 || !at("text").value) return;
   typedAt = Date.now();
-  live.ask("typing", { room: current }).catch(() => {}); // of no importance
+  if (client.isConnected) client.send("typing", { room: current });
 };
 
 const name = sessionStorage.getItem("name");
