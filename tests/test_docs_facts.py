@@ -15,8 +15,8 @@ from wigwag import Limits, Sockets, errors
 from wigwag.service.internal import create_internal_app
 from wigwag.settings import ServiceSettings
 from wigwag.sockets.limits import TOO_MANY_MESSAGES, TOO_MANY_TOPICS
-from wigwag.sockets.session import UNAVAILABLE
 from wigwag.wire import client as wire
+from wigwag.wire.client import UNAVAILABLE
 
 GUIDE = "\n".join(page.read_text() for page in sorted((ROOT / "docs/guide").glob("*.md")))
 PROTOCOL = (ROOT / "docs/wire-protocol.md").read_text()

@@ -128,7 +128,7 @@ class RawClient:
         return first & 0x0F, self._take(size)
 
     def receive_message(self) -> bytes:
-        """Return the payload of the next frame that is no ping: a busy machine takes longer than a server's interval."""
+        """Return the payload of the next frame but pings: a busy machine may take longer than their interval."""
         while True:
             opcode, payload = self.receive_frame()
             if opcode != PING:

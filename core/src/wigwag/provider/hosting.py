@@ -18,7 +18,7 @@ class Substitute:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         #: Whether somebody asked.
-        self.was_used = False
+        self.was_used: bool = False
 
     def use(self) -> Provider:
         """It."""

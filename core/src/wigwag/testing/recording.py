@@ -252,5 +252,5 @@ class RecordingEmitter(Recorder, Emitter):
     def __init__(self) -> None:
         provider = FakeProvider()
         Emitter.__init__(self, provider)
-        self.sent = provider.sent
+        self.sent: list[Sent] = provider.sent
         self._failures = provider._failures
