@@ -92,6 +92,11 @@ NEEDS = {
         lambda: runs(str(HERE / "tools/find-python27")),
         "tools/autobahn, where there is a CPython 2.7",
     ),
+    "orijs": Need(
+        lambda: "ORIJS" in os.environ and runs(os.environ.get("BUN", "bun"), "--version"),
+        lambda: False,
+        "ORIJS=..., a checkout of it whose packages are installed, and Bun; it is on no registry",
+    ),
     "cc": Need(are_here("cc"), is_root_with_apt, "make servers"),
     "node": Need(
         lambda: node_major() >= 20 and all(map(is_installed, npm_folders())),

@@ -18,6 +18,7 @@ PAGES = sorted(
 
 _FENCE = re.compile(r"^( *)(`{3,})(.*)$")
 _TITLE = re.compile(r'title="([^"]+)"')
+_FILE = re.compile(r"[\w/-]+\.\w+(, at the end)?")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -37,9 +38,14 @@ class Block:
 
     @property
     def title(self) -> str | None:
-        """The file that the block is."""
+        """The file that the block is, or the program that it is a part of."""
         found = _TITLE.search(self.info)
         return found[1] if found else None
+
+    @property
+    def file(self) -> str | None:
+        """The file that the block is; with ``, at the end`` behind the name it is added to the file."""
+        return self.title if self.title and _FILE.fullmatch(self.title) else None
 
     @property
     def at(self) -> str:

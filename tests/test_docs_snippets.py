@@ -47,7 +47,7 @@ def test_the_python_of_a_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch) 
     module = ModuleType(f"page_{page.stem.replace('-', '_').lower()}")
     monkeypatch.setitem(sys.modules, module.__name__, module)  # where annotations are looked for
     for block in blocks(page, "python"):
-        if block.title is None:  # else a file of a page that is played
+        if block.title is None:  # else a file, or one of two columns
             source = "\n" * block.line + block.text  # so that a traceback names the page's line
             code = compile(source, block.at.partition(":")[0], "exec", dont_inherit=True)
             exec(code, module.__dict__)

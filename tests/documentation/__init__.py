@@ -13,12 +13,22 @@ PLAYED = {
     "docs/guide/replicas.md",
     "docs/guide/serving.md",
     "docs/guide/testing.md",
+    "docs/migrating/orijs.md",
+    "docs/recipes/django.md",
+    "docs/recipes/fastapi.md",
     "docs/tutorial.md",
     "docs/wire-protocol.md",
     "docs/writing-a-provider.md",
     "examples/chat/README.md",
     "examples/dashboard/README.md",
     "providers/redis/README.md",
+}
+
+#: Pages that show programs side by side, of which each is run by a test in this folder.
+BESIDE = {
+    "docs/migrating/channels.md",
+    "docs/migrating/orijs.md",
+    "docs/migrating/python-socketio.md",
 }
 
 #: Pages whose shell lines are only seen to name what exists (commands, options, targets, settings), and why.
@@ -36,6 +46,7 @@ RUN = {
     "transcript": "test_docs_snippets.py: against the stock service",
     "json": "test_blocks.py",
     "toml": "test_blocks.py",
+    "js": "the test that plays the page, in a browser",
 }
 
 #: Blocks of these languages can't be run.

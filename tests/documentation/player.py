@@ -23,6 +23,8 @@ from documents import ROOT, Block, all_blocks
 
 BIN = Path(sys.executable).parent
 LIMIT_S = 40.0
+#: What the title of a block says after the file's name where the block is added to the file.
+AT_THE_END = ", at the end"
 
 _SERVERS = re.compile(
     r"(?:\w+=\S* )*(?:\S*/)?(wigwag (serve|listen)|uvicorn |hypercorn |daphne |make run|python manage.py runserver)"
@@ -82,7 +84,7 @@ class Player:
         self.ports = dict(ports or {})
         self.said: dict[str, str] = {}
         self._stubs = folder / "bin"
-        self._left = [b for b in all_blocks(page) if b.language == "sh" or b.title]
+        self._left = [b for b in all_blocks(page) if b.language == "sh" or b.file]
         self._servers: list[tuple[str, subprocess.Popen[str]]] = []
         self._cwd = self.folder
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("WIGWAG_")}
@@ -124,19 +126,29 @@ class Player:
         """Play what has not been played, up to the heading ``until``."""
         while self._left and (until is None or self._left[0].heading != until):
             block = self._left.pop(0)
-            if block.title:
-                self._save(block.title, block.text)
+            if block.file:
+                self._save(block.file, block.text)
             else:
                 for line in block.text.replace("\\\n", " ").splitlines():
                     self._type(line, block)
 
     def _save(self, name: str, text: str) -> None:
-        path = self._cwd / name
+        path = self._cwd / name.removesuffix(AT_THE_END)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self._with_ports(text))
+        before = path.read_text() + "\n\n" if name.endswith(AT_THE_END) else ""
+        path.write_text(before + self._with_ports(text))
 
     def _with_ports(self, text: str) -> str:
         return _PORT.sub(lambda match: str(self.port(match[1])), text)
+
+    def text_of(self, language: str) -> str:
+        """The one block of the page in this language that is no file, with the ports as they are here."""
+        (block,) = [b for b in all_blocks(self.page) if b.language == language and not b.title]
+        return self._with_ports(block.text)
+
+    def enter(self, line: str) -> None:
+        """Type a line that the page only speaks of."""
+        self._type(line, Block(self.page, 0, "sh", line, ""))
 
     def _type(self, line: str, block: Block) -> None:
         if not line.strip() or line.startswith("#"):
@@ -190,7 +202,8 @@ class Player:
     def _port_of(self, typed: str) -> int:
         """Where a server listens that is started so."""
         named = re.findall(
-            r"(?:--port[ =]|--bind[ =]127\.0\.0\.1:|runserver |--listen[ =][\d.]+:)(\d+)", typed
+            r"(?:--port[ =]|--bind[ =]127\.0\.0\.1:|runserver (?:127\.0\.0\.1:)?|--listen[ =][\d.]+:)(\d+)",
+            typed,
         )
         return int(named[-1]) if named else self.port("8000")
 
@@ -215,7 +228,7 @@ class Player:
 
     def __enter__(self) -> Self:
         for line in self._before:
-            self._type(line, self._left[0])
+            self.enter(line)
         return self
 
     def __exit__(
