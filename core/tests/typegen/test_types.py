@@ -431,6 +431,36 @@ def test_a_class_may_be_used_by_pydantic_and_msgspec(written: Written) -> None:
     assert source.count("interface Point ") == source.count("type Color =") == 1
 
 
+def test_such_a_class_may_be_in_the_making_when_pydantic_is_asked(written: Written) -> None:
+    source = written("""
+    @dataclasses.dataclass
+    class Point:
+        model: Model | None
+    class Model(pydantic.BaseModel):
+        point: Point
+    Model.model_rebuild()
+    class Out(SocketMessage, name="out"):
+        point: Point
+    """)
+    assert fields_of(source, "Point") == ["model: Model | null"]
+    assert fields_of(source, "Model") == ["point: Point"]
+
+
+def test_two_classes_of_one_path_are_two_things_unless_they_are_alike(written: Written) -> None:
+    source = """
+    def make(type_): return msgspec.defstruct("Local", [("a", type_)], module="main")
+    One, Two = make(int), make({})
+    class Out(Struct):
+        one: One
+        two: Two
+    @router.on("x")
+    def x(ctx: SocketContext) -> Out: ...
+    """
+    assert fields_of(written(source.format("int")), "Out") == ["one: Local", "two: Local"]
+    with pytest.raises(NotDescribable, match=r"^main\.Local is two things: two classes of one name"):
+        written(source.format("str"))
+
+
 def test_schemas_of_the_applications_own(written: Written) -> None:
     source = written("""
     def schema(**what): return pydantic.WithJsonSchema(what)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from wigwag.typegen.definitions import JsonSchema, changed
 from wigwag.typegen.describing import Api, DescribedRequest
 from wigwag.typegen.finding import Endpoint
-from wigwag.typegen.schemas import JsonSchema, changed
 
 Document = dict[str, Any]
 

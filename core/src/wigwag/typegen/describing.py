@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from wigwag.errors import NotDescribable
+from wigwag.typegen.definitions import Definitions, JsonSchema, changed, parts
 from wigwag.typegen.finding import NOTHING, Endpoint, Found, Request
-from wigwag.typegen.schemas import JsonSchema, Schemas, changed, parts
+from wigwag.typegen.schemas import schema_of_type
 
 #: Names that mean something else where the types are used.
 _TAKEN: Final = frozenset(
@@ -82,14 +83,14 @@ def describe(found: Found) -> Api:
     Raises:
         NotDescribable: a type can't be described, or two messages of one name differ.
     """
-    schemas = Schemas()
-    events = _events(found, schemas)
+    definitions = Definitions()
+    events = _events(found, definitions)
     endpoints = tuple(
-        (endpoint, tuple(_request(request, schemas) for request in endpoint.requests))
+        (endpoint, tuple(_request(request, definitions) for request in endpoint.requests))
         for endpoint in found.endpoints
     )
-    requests = _merged((request for _, of_one in endpoints for request in of_one), schemas)
-    named = _Named(schemas, [event.data for event in events], requests)
+    requests = _merged((request for _, of_one in endpoints for request in of_one), definitions)
+    named = _Named(definitions, [event.data for event in events], requests)
     return Api(
         found,
         tuple((endpoint, tuple(map(named.request, of_one))) for endpoint, of_one in endpoints),
@@ -99,32 +100,43 @@ def describe(found: Found) -> Api:
     )
 
 
-def _events(found: Found, schemas: Schemas) -> list[DescribedEvent]:
+def _events(found: Found, definitions: Definitions) -> list[DescribedEvent]:
     described: dict[str, tuple[DescribedEvent, str]] = {}
     for event in found.events:
-        data = schemas.of(event.data, "out", f"the data of the event {event.name!r} ({event.origin})")
+        data = schema_of_type(
+            event.data, definitions, "out", f"the data of the event {event.name!r} ({event.origin})"
+        )
         first, origin = described.setdefault(event.name, (DescribedEvent(event.name, data), event.origin))
-        if not schemas.alike(first.data, data):
+        if not definitions.alike(first.data, data):
             raise NotDescribable(
                 f"two messages are called {event.name!r}, with different data: {origin} and {event.origin}"
             )
     return [event for event, _ in described.values()]
 
 
-def _request(request: Request, schemas: Schemas) -> DescribedRequest:
+def _request(request: Request, definitions: Definitions) -> DescribedRequest:
     where = f"of {request.type!r} ({request.origin})"
-    data = None if request.data is NOTHING else schemas.of(request.data, "in", f"the data {where}")
-    reply = {} if request.says_no_reply else schemas.of(request.reply, "out", f"the reply {where}")
+    data = (
+        None
+        if request.data is NOTHING
+        else schema_of_type(request.data, definitions, "in", f"the data {where}")
+    )
+    reply = (
+        {}
+        if request.says_no_reply
+        else schema_of_type(request.reply, definitions, "out", f"the reply {where}")
+    )
     return DescribedRequest(request.type, data, reply, request)
 
 
-def _merged(requests: Iterable[DescribedRequest], schemas: Schemas) -> list[DescribedRequest]:
+def _merged(requests: Iterable[DescribedRequest], definitions: Definitions) -> list[DescribedRequest]:
     """Each once, though several endpoints take it."""
     merged: dict[str, DescribedRequest] = {}
     for request in requests:
         first = merged.setdefault(request.type, request)
         is_same = (first.data is None) == (request.data is None) and (
-            schemas.alike(first.data or {}, request.data or {}) and schemas.alike(first.reply, request.reply)
+            definitions.alike(first.data or {}, request.data or {})
+            and definitions.alike(first.reply, request.reply)
         )
         if not is_same:
             raise NotDescribable(
@@ -151,11 +163,11 @@ class _Named:
     """A name for each type that is reached, and the schemas with these names as references."""
 
     def __init__(
-        self, schemas: Schemas, events: Iterable[JsonSchema], requests: Iterable[DescribedRequest]
+        self, definitions: Definitions, events: Iterable[JsonSchema], requests: Iterable[DescribedRequest]
     ) -> None:
-        self._schemas = schemas
+        self._definitions = definitions
         roots = [*events, *(part for request in requests for part in request.schemas)]
-        self._refs = reached(roots, schemas.definitions)
+        self._refs = reached(roots, definitions.schemas)
         self._names = self._choose()
 
     def schema(self, schema: JsonSchema) -> JsonSchema:
@@ -175,7 +187,7 @@ class _Named:
     def types(self) -> dict[str, JsonSchema]:
         """The definitions by name.  Of a type that is the same both ways, that of ``in``, with the defaults."""
         found = {self._names[ref]: ref for ref in sorted(self._refs, reverse=True)}
-        return {name: self.schema(self._schemas.definitions[found[name]]) for name in sorted(found)}
+        return {name: self.schema(self._definitions.schemas[found[name]]) for name in sorted(found)}
 
     def _choose(self) -> dict[str, str]:
         """Names: the class's own, with ``Input`` where clients send it otherwise than the server does; with as
@@ -185,7 +197,9 @@ class _Named:
             direction, _, path = ref.partition(":")
             twin = f"out:{path}"
             differs = (
-                direction == "in" and twin in self._refs and not self._schemas.alike(*map(_to, (ref, twin)))
+                direction == "in"
+                and twin in self._refs
+                and not self._definitions.alike(*map(_to, (ref, twin)))
             )
             suffixes.setdefault((path, "Input" if differs else ""), []).append(ref)
         longest = {key: max(part.count(".") for part in re.split(r"[^\w.]+", key[0])) + 1 for key in suffixes}

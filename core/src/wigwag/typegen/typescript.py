@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from wigwag.errors import NotDescribable
 from wigwag.messages import Heartbeat, JoinRoom, LeaveRoom
+from wigwag.typegen.definitions import JsonSchema
 from wigwag.typegen.describing import Api, DescribedRequest, reached
-from wigwag.typegen.schemas import JsonSchema
 
 #: A type: the options of a union, mostly one.
 Options = tuple[str, ...]
