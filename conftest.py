@@ -104,6 +104,11 @@ NEEDS = {
         "Node 20 or later with npm, then make node",
     ),
     "curl": Need(are_here("curl"), is_root_with_apt, "make servers"),
+    "bun": Need(
+        lambda: any((HERE / "tests/client_typescript/node_modules/@oven").glob("bun-*/bin/bun")),
+        lambda: False,
+        "a machine for which the npm package bun has a binary, then make node",
+    ),
     "openssl": Need(are_here("openssl"), is_root_with_apt, "make servers"),
 }
 IN_CI = bool(os.environ.get("CI"))

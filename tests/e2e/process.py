@@ -35,6 +35,10 @@ class Service:
         self.public = self.internal = "127.0.0.1:0"
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    @property
     def http(self) -> str:
         return f"http://{self.public}"
 

@@ -37,7 +37,7 @@ export class Link {
   #isAsked = false;
   /** Whether it ended, or was let go of. */
   isOver = false;
-  #problem: unknown;
+  #isAccepted = false;
 
   constructor(settings: Settings, listener: LinkListener) {
     this.#settings = settings;
@@ -106,17 +106,17 @@ export class Link {
       this.#socket = socket;
       socket.binaryType = "arraybuffer";
       socket.onopen = () => {
+        this.#isAccepted = true;
         // A server that refuses a client accepts the handshake, and then closes: only an answer tells.
         if (heartbeatInterval > 0) this.send(PING);
         else this.#answered();
       };
       socket.onmessage = ({ data }) => this.#received(data);
-      socket.onerror = (event) => {
-        this.#problem = event.error ?? event.message;
-      };
+      // Not left to the close that follows: Node 20's own WebSocket has none.
+      socket.onerror = ({ error, message }) => this.#isAccepted || this.#failed(error ?? message);
       socket.onclose = ({ code, reason }) => this.#closed(code, reason);
     } catch (cause) {
-      this.#end(new ConnectFailed(`no connection: ${(cause as Error).message}`, { cause }));
+      this.#failed(cause);
     }
   }
 
@@ -137,18 +137,24 @@ export class Link {
     this.#wait(this.#settings.heartbeatInterval, () => this.check());
   }
 
-  #closed(code: number, reason: string): void {
-    const said = reason ? `: ${reason}` : "";
-    const cause = this.#hasAnswered ? undefined : this.#problem;
+  #failed(cause: unknown): void {
     const problem = (cause as Error)?.message ?? cause;
-    const status = Number(/ (40[13])$/.exec(problem)?.[1]); // only the package ws tells
-    if (code === REFUSED || status) {
-      this.#end(new ConnectionRefused(`the server refuses this client${said}`, status || code, reason));
-    } else if (cause) {
-      this.#end(new ConnectFailed(`no connection: ${problem}`, { cause }));
-    } else {
-      this.#end(new ConnectionClosed(`the connection ended with code ${code}${said}`, code, reason));
-    }
+    const said = problem ? `: ${problem}` : "";
+    const status = / (40[13])$/.exec(said)?.[1]; // the package ws tells
+    this.#end(
+      status
+        ? new ConnectionRefused(`the server refuses this client: HTTP ${status}`, Number(status))
+        : new ConnectFailed(`no connection${said}`, { cause }),
+    );
+  }
+
+  #closed(code: number, reason: string): void {
+    const said = reason && `: ${reason}`;
+    this.#end(
+      code === REFUSED
+        ? new ConnectionRefused(`the server refuses this client${said}`, code, reason)
+        : new ConnectionClosed(`the connection ended with code ${code}${said}`, code, reason),
+    );
   }
 
   #end(error: ConnectFailed | ConnectionClosed): void {

@@ -346,7 +346,7 @@ describe("attempts", () => {
     expect(attempts()).toBe(3);
     expect(seen).toEqual([1, 2, { attempts: 2 }]);
     expect(client.connectionState).toBe("failed");
-    expect(connecting.error).toBeInstanceOf(ConnectionClosed);
+    expect(connecting.error).toEqual(new ConnectFailed("no connection"));
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -390,9 +390,23 @@ describe("attempts", () => {
     client.onError((error) => errors.push(error));
     client.connect();
     socket().onerror?.({ message: "Unexpected server response: 503" });
-    socket().onclose?.({ code: 1006, reason: "" });
     expect(errors).toEqual([new ConnectFailed("no connection: Unexpected server response: 503")]);
     expect(client.connectionState).toBe("connecting");
+  });
+
+  test("that fail need no close event, which Node 20's WebSocket leaves out", async () => {
+    newClient().connect();
+    socket().onerror?.({});
+    await pass(1000);
+    expect(attempts()).toBe(2);
+  });
+
+  test("an error on a connection that was accepted is not its end: the close that follows says why", () => {
+    const { client, server } = connected();
+    server.onerror?.({ message: "protocol" });
+    expect(client.isConnected).toBe(true);
+    server.onclose?.({ code: 1011, reason: "" });
+    expect(client.error).toMatchObject({ name: "ConnectionClosed", code: 1011 });
   });
 
   test.each([401, 403])("that are refused with HTTP %i are the last, where the WebSocket tells", (status) => {
@@ -400,7 +414,6 @@ describe("attempts", () => {
     client.onError(() => {});
     client.connect();
     socket().onerror?.({ error: new Error(`Unexpected server response: ${status}`) });
-    socket().onclose?.({ code: 1006, reason: "" });
     expect(client.connectionState).toBe("refused");
     expect(client.error).toMatchObject({ name: "ConnectionRefused", code: status });
   });

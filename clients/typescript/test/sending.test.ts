@@ -233,7 +233,7 @@ describe("request()", () => {
     socket().end();
     await pass(4000);
     expect(asking.error).toEqual(
-      new RequestTimeout("no answer to a within 4000 ms; not connected: the connection ended with code 1006"),
+      new RequestTimeout("no answer to a within 4000 ms; not connected: no connection"),
     );
     client.connect();
     expect(socket().open().messages).toEqual([]);
