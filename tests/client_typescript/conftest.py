@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
+import fcntl
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import anyio
 import pytest
 
-from client_typescript.runtimes import HERE, MODULES, Chromium, Runtime, Tab, agent, chromium
-from e2e.process import ROOT, Service, service
+from client_typescript.places import CLIENT, Places
+from client_typescript.runtimes import HERE, MODULES
+from e2e.process import Service, service
 
-CLIENT = ROOT / "clients/typescript"
 WITHOUT = shutil.ignore_patterns("node_modules", "dist")
 
 
@@ -38,12 +36,26 @@ def npm(*arguments: str, cwd: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an empty project in which the packed package was installed, without a network."""
-    sources = tmp_path_factory.mktemp("sources") / "typescript"
+def project(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return an empty project in which the packed package was installed, without a network.
+
+    Made once for all of pytest-xdist's workers.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    made = shared / "client-project"
+    with open(shared / "client-project.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            make_project(shared / "client-sources", shared / "client-begun").rename(made)
+    return made
+
+
+def make_project(sources: Path, project: Path) -> Path:
     shutil.copytree(CLIENT, sources, ignore=WITHOUT)  # so that others may build there meanwhile
     (sources / "node_modules").symlink_to(CLIENT / "node_modules")
-    project = tmp_path_factory.mktemp("project")
+    project.mkdir()
     npm("pack", "--pack-destination", str(project), cwd=sources)
     (package,) = project.glob("wigwag-client-*.tgz")
     (project / "package.json").write_text('{"private": true, "type": "module"}\n')
@@ -74,52 +86,6 @@ def server(module_server: Service) -> Service:
     if not module_server.is_running:
         module_server.start()
     return module_server
-
-
-async def start(server: Service) -> None:
-    """Start it again, where it was."""
-    await anyio.to_thread.run_sync(server.start)
-
-
-# Where the client runs
-
-
-@functools.cache
-def node_command() -> tuple[str, ...]:
-    """Return Node with a global WebSocket: one that has none without being told is told."""
-    tried = subprocess.run(("node", "-p", "typeof WebSocket"), capture_output=True, text=True, check=True)
-    return ("node",) if tried.stdout.strip() == "function" else ("node", "--experimental-websocket")
-
-
-def bun_command() -> str:
-    binary, *_ = MODULES.glob("@oven/bun-*/bin/bun")
-    return str(binary)
-
-
-class Places:
-    """Each runtime is started once, when it is first asked for."""
-
-    def __init__(self, project: Path, chromium_path: str) -> None:
-        self._project = project
-        self._chromium_path = chromium_path
-        self._chromium: Chromium | None = None
-        self._agents: dict[str, Runtime] = {}
-        self.stack = AsyncExitStack()
-
-    async def tab(self, page: str, stack: AsyncExitStack) -> Tab:
-        """Return a tab with this page."""
-        if self._chromium is None:
-            self._chromium = await self.stack.enter_async_context(chromium(self._chromium_path))
-        return await stack.enter_async_context(self._chromium.tab(page))
-
-    async def agent(self, name: str) -> Runtime:
-        """Return Node, Node with the package ws, or Bun."""
-        if name not in self._agents:
-            command = (bun_command(),) if name == "bun" else node_command() if name == "node" else ("node",)
-            which = ("ws",) if name == "node-ws" else ()
-            started = agent(*command, "agent.mjs", *which, project=self._project)
-            self._agents[name] = await self.stack.enter_async_context(started)
-        return self._agents[name]
 
 
 @pytest.fixture(scope="module")

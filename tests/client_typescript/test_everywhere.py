@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from client_typescript.conftest import Places, start
+from client_typescript.places import Places, start
 from client_typescript.runtimes import Runtime
 from e2e.browsing import post
 from e2e.process import Service

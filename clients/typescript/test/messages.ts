@@ -3,6 +3,7 @@ import { ClientMessage } from "../src/index.js";
 
 export interface Incident {
   uuid: string;
+  title: string;
   severity: "minor" | "major" | "critical";
   note?: string | null;
 }
