@@ -399,13 +399,15 @@ export class SocketClient<
     clearTimeout(this.#retry);
     this.#link = undefined;
     this.#error = error;
+    for (const room of this.#rooms.values()) {
+      if (!willReconnect) room.outcome.reject(error);
+      room.renew();
+    }
     if (willReconnect) {
-      for (const room of this.#rooms.values()) room.renew();
       if (!this.#page.isAway) this.#retry = setTimeout(() => this.#try(), delay);
     } else {
       this.#isActive = false;
       this.#page.unwatch();
-      for (const room of this.#rooms.values()) room.outcome.reject(error);
       this.#opening?.reject(error);
       this.#opening = undefined;
     }
@@ -470,7 +472,6 @@ export class SocketClient<
     const link = this.#link;
     if (!this.isConnected || !link?.isOpen || room.asked === link) return;
     room.asked = link;
-    if (room.outcome.isFailed) room.renew();
     this.#ask(JoinRoom.name, { room: room.name }, { timeout: 0 }, false).then(
       () => {
         room.wasJoined = true;
@@ -479,7 +480,8 @@ export class SocketClient<
       (error) => {
         // With the connection lost, the next is asked.
         if (error instanceof ConnectionClosed || this.#rooms.get(room.name) !== room) return;
-        if (error.error !== UNAVAILABLE && !room.wasJoined) this.#rooms.delete(room.name);
+        const isRefused = error instanceof RequestFailed && error.error !== UNAVAILABLE;
+        if (isRefused && !room.wasJoined) this.#rooms.delete(room.name);
         room.outcome.reject(error);
         this.#report(error);
       },

@@ -29,7 +29,6 @@ export class Deferred {
   }
 
   reject(error: Error): void {
-    if (this.isSettled) return;
     this.isSettled = this.isFailed = true;
     this.#reject(error);
   }

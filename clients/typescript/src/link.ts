@@ -68,7 +68,7 @@ export class Link {
     return this.#socket?.bufferedAmount ?? 0;
   }
 
-  send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): void {
+  send(data: string | ArrayBuffer | ArrayBufferView): void {
     this.#socket?.send(data);
   }
 

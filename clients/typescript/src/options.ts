@@ -3,13 +3,13 @@ export interface WebSocketLike {
   readonly readyState: number;
   readonly bufferedAmount: number;
   binaryType: string;
-  // biome-ignore-start lint/suspicious/noExplicitAny: each implementation has event types of its own.
+  // biome-ignore-start lint/suspicious/noExplicitAny: each implementation has types of its own.
   onopen: ((event: any) => any) | null;
   onmessage: ((event: any) => any) | null;
   onclose: ((event: any) => any) | null;
   onerror: ((event: any) => any) | null;
+  send(data: any): void;
   // biome-ignore-end lint/suspicious/noExplicitAny: see above
-  send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): void;
   close(code?: number, reason?: string): void;
 }
 

@@ -2,7 +2,7 @@ import { after } from "./deferred.js";
 import { RequestTimeout, SendBufferFull } from "./errors.js";
 import type { RequestOptions, Settings } from "./options.js";
 
-export type Content = string | ArrayBuffer | ArrayBufferView<ArrayBuffer>;
+export type Content = string | ArrayBuffer | ArrayBufferView;
 
 /** A message on its way out; `id` is the correlation id of one that expects an answer. */
 export interface Message {

@@ -42,6 +42,17 @@ describe("connect()", () => {
     expect(seen).toEqual([1, "connected"]);
   });
 
+  test("loses it to a handler of Connected that disconnects", () => {
+    const client = newClient();
+    const seen = vi.fn();
+    client.on("hello", seen);
+    client.on(Connected, () => client.disconnect());
+    client.connect();
+    socket().accept();
+    socket().say({ name: "hello", data: 1, timestamp: 0 });
+    expect(seen).not.toHaveBeenCalled();
+  });
+
   test("does not wait for an answer where there are no heartbeats", () => {
     const client = newClient({ heartbeatInterval: 0 });
     client.connect();

@@ -1,11 +1,13 @@
 import { describe, expect, test, vi } from "vitest";
+import { AnyEvent, Raw } from "../src/index.js";
 import { attempts, connected, pass } from "./fakes.js";
 
 describe("heartbeats", () => {
   test("ask every 25 s, and the answer is nobody's message", async () => {
     const { client, server } = connected();
     const seen = vi.fn();
-    client.on("3", seen);
+    client.on(Raw, seen);
+    client.on(AnyEvent, seen);
     expect(server.pings).toBe(1); // the first, at the handshake
     for (const count of [2, 3, 4]) {
       await pass(24_999);
@@ -39,6 +41,15 @@ describe("heartbeats", () => {
     await pass(20_000);
     expect(client.isConnected).toBe(true);
     expect(server.pings).toBe(4);
+  });
+
+  test("are as frequent while messages come", async () => {
+    const { server } = connected();
+    for (let second = 0; second < 50; second++) {
+      await pass(1000);
+      server.say({ name: "said", data: 1, timestamp: 0 });
+    }
+    expect(server.pings).toBe(3);
   });
 
   test("may be set otherwise", async () => {

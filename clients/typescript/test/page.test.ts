@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import { ConnectFailed } from "../src/index.js";
 import { attempts, connected, FakePage, newClient, pass, socket } from "./fakes.js";
 
 const ways = [
@@ -118,6 +119,19 @@ describe("when the page is shown, or the network has changed", () => {
     page.hide();
     expect(server.pings).toBe(1);
   });
+});
+
+test("an attempt under way is not disturbed", async () => {
+  const page = new FakePage();
+  const client = newClient();
+  client.connect();
+  socket().accept();
+  await pass(4000);
+  page.hide();
+  page.show();
+  expect(socket().pings).toBe(1);
+  await pass(1000);
+  expect(client.error).toEqual(new ConnectFailed("no connection within 5000 ms"));
 });
 
 test("the page is listened to between connect() and the end, once", () => {

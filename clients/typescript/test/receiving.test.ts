@@ -250,6 +250,17 @@ describe("a handler", () => {
     expect(handler).toHaveBeenCalledOnce();
   });
 
+  test("taken back twice takes none of those that came after it", () => {
+    const { client, server } = connected();
+    const off = client.on("x", () => {});
+    off();
+    const later = vi.fn();
+    client.on("x", later);
+    off();
+    server.say({ name: "x", data: 1, timestamp: 0 });
+    expect(later).toHaveBeenCalledOnce();
+  });
+
   test("may take back another, which is then not called, and add one, which is called from the next on", () => {
     const { client, server } = connected();
     const removed = vi.fn();

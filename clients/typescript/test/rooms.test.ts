@@ -1,5 +1,12 @@
 import { describe, expect, test, vi } from "vitest";
-import { ClientError, Connected, ConnectionClosed, RequestFailed, RequestTimeout } from "../src/index.js";
+import {
+  ClientError,
+  Connected,
+  ConnectionClosed,
+  RequestFailed,
+  RequestTimeout,
+  SendBufferFull,
+} from "../src/index.js";
 import { connected, type FakeSocket, newClient, nextAttempt, outcome, pass, socket } from "./fakes.js";
 
 /** The rooms that were asked for on a connection, in order. */
@@ -90,6 +97,16 @@ describe("joinRoom()", () => {
     expect(leaves(server)).toEqual(["a"]);
   });
 
+  test("keeps the wish where the connection could not take it", async () => {
+    const { client, server } = connected();
+    client.onError(() => {});
+    server.bufferedAmount = 2_000_000;
+    const joining = outcome(client.joinRoom("a"));
+    await pass();
+    expect(joining.error).toBeInstanceOf(SendBufferFull);
+    expect(joins(await reconnected(server))).toEqual(["a"]);
+  });
+
   test("rejects after requestTimeout, says why, and the wish stands", async () => {
     const client = newClient();
     const before = outcome(client.joinRoom("a"));
@@ -128,6 +145,23 @@ describe("joinRoom()", () => {
     socket().open().reply("room.join", { data: null });
     await pass();
     expect("value" in joining).toBe(true);
+  });
+
+  test("after disconnect() waits for the next connection, though the room was joined on the last", async () => {
+    const { client, server } = connected();
+    client.joinRoom("a");
+    server.reply("room.join", { data: null });
+    await pass();
+    client.disconnect();
+    const joining = [outcome(client.joinRoom("a"))];
+    client.connect();
+    socket().open();
+    joining.push(outcome(client.joinRoom("a")));
+    await pass();
+    expect(joining).toEqual([{}, {}]);
+    socket().reply("room.join", { data: null });
+    await pass();
+    expect(joining.every((one) => "value" in one)).toBe(true);
   });
 
   test("rejects where there will be no connection; the next connect() joins it all the same", async () => {

@@ -240,17 +240,19 @@ describe("request()", () => {
   });
 
   test("gives back the room that it took while it waited", async () => {
-    const client = newClient({ sendBufferMessages: 1, requestTimeout: 1000 });
-    const asking = outcome(client.request("a"));
-    expect(() => client.send("b")).toThrow(SendBufferFull);
-    await pass(1000);
-    expect(asking.error).toBeInstanceOf(RequestTimeout);
-    client.send("b");
+    for (const options of [{ sendBufferMessages: 1 }, { sendBufferBytes: 40 }]) {
+      const client = newClient({ ...options, requestTimeout: 1000 });
+      const asking = outcome(client.request("a"));
+      expect(() => client.send("b")).toThrow(SendBufferFull);
+      await pass(1000);
+      expect(asking.error).toBeInstanceOf(RequestTimeout);
+      client.send("b");
+    }
   });
 
-  test("has no limit where it is 0", async () => {
+  test.each([0, Infinity, 2 ** 31])("has no limit where it is %d", async (timeout) => {
     const { client, server } = connected();
-    const asking = outcome(client.request("a", undefined, { timeout: 0 }));
+    const asking = outcome(client.request("a", undefined, { timeout }));
     for (let minute = 0; minute < 10; minute++) {
       await pass(25_000);
       server.say("3");
