@@ -290,6 +290,8 @@ def test_nothing_is_cut_off_where_the_window_is_narrow(stock: Service, visit: Vi
     post(f"{stock.api}/publish", {"topic": "lobby", "text": "w" * 900})
     expect(page.locator("#log li")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for part in ("#log", "#topics"):
+        assert page.locator(part).evaluate("part => part.scrollWidth <= part.clientWidth"), part
 
 
 def test_the_page_is_used_without_a_mouse(stock: Service, visit: Visit) -> None:
