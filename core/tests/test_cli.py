@@ -23,7 +23,7 @@ def test_it_says_its_version(wigwag: Wigwag) -> None:
     assert (ended.code, ended.out.split()[0]) == (0, "wigwag")
 
 
-@pytest.mark.parametrize("command", ["serve", "providers", "publish", "listen"])
+@pytest.mark.parametrize("command", ["serve", "providers", "publish", "listen", "typegen", "asyncapi"])
 def test_each_command_is_listed_and_has_help(wigwag: Wigwag, command: str) -> None:
     assert command in wigwag("--help").out
     ended = wigwag(command, "--help")
@@ -31,7 +31,7 @@ def test_each_command_is_listed_and_has_help(wigwag: Wigwag, command: str) -> No
     assert f"Usage: wigwag {command}" in ended.out
 
 
-@pytest.mark.parametrize("command", ["serve", "publish", "listen"])
+@pytest.mark.parametrize("command", ["serve", "publish", "listen", "typegen", "asyncapi"])
 def test_help_shows_examples(wigwag: Wigwag, command: str) -> None:
     assert f"  wigwag {command} " in wigwag(command, "--help").out.partition("Examples:")[2]
 

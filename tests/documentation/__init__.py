@@ -13,6 +13,7 @@ PLAYED = {
     "docs/guide/replicas.md",
     "docs/guide/serving.md",
     "docs/guide/testing.md",
+    "docs/guide/typescript-types.md",
     "docs/migrating/orijs.md",
     "docs/recipes/django.md",
     "docs/recipes/fastapi.md",
@@ -47,6 +48,7 @@ RUN = {
     "json": "test_blocks.py",
     "toml": "test_blocks.py",
     "js": "the test that plays the page, in a browser",
+    "ts": "test_typescript_types.py: what is shown is written, and compiles",
 }
 
 #: Blocks of these languages can't be run.

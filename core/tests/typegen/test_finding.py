@@ -294,6 +294,31 @@ router.on("lambda")(lambda ctx: 1)
     assert [r.description for r in endpoint.requests if r.type == "wrapped"] == ["Counts."]
 
 
+def test_what_a_message_says_that_it_is_answered_with(write: Write) -> None:
+    write(
+        main=APP
+        + """
+from wigwag import ServerMessage
+class Say(ServerMessage[int], name="say"): ...
+class Ask(ServerMessage[int], name="ask"): ...
+class Tell(ServerMessage, name="tell"): ...
+def unannotated(ctx, data): ...
+def annotated(ctx, data) -> "bool": ...
+registry = MessageRegistry().on(Say, unannotated).on(Ask, annotated).on(Tell, unannotated)
+"""
+    )
+    (endpoint,) = find(["main:registry"]).endpoints
+    assert [(request.type, request.reply) for request in endpoint.requests if not request.says_no_reply] == [
+        ("ask", bool),
+        ("say", int),
+    ]
+
+
+def test_events_of_the_server_itself_are_not_the_applications(write: Write) -> None:
+    write(main="from wigwag.client import Dropped, Resync\n" + SAID.format(name="Said", wire="said"))
+    assert events(find(["main"])) == ["said"]
+
+
 # What can't be
 
 

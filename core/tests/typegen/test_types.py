@@ -400,6 +400,20 @@ def test_a_pydantic_model(written: Written) -> None:
     assert declared(source, "JsonValue").startswith("type JsonValue = ")
 
 
+def test_what_pydantic_may_leave_out(written: Written) -> None:
+    source = written("""
+    from typing_extensions import TypedDict
+    class Half(TypedDict, total=False):
+        a: int
+    class Model(pydantic.BaseModel):
+        a: int = pydantic.Field(1, exclude_if=lambda value: value == 1)
+        b: Half = {}
+    Out = SocketMessage.define("out", Model)
+    """)
+    assert fields_of(source, "Model") == ["a?: number", "b: Half"]
+    assert fields_of(source, "Half") == ["a?: number"]
+
+
 def test_a_recursive_alias_refers_to_itself_where_typescript_allows_it(written: Written) -> None:
     source = written("""
     from typing_extensions import TypeAliasType

@@ -79,7 +79,7 @@ Examples:
   wigwag typegen main:app -o web/src/messages.ts --check
 
 \b
-docs/typescript-types.md shows what to do with the file.
+docs/guide/typescript-types.md shows what to do with the file.
 """
 _ASYNCAPI_EPILOG = """\b
 Examples:

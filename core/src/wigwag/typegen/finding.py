@@ -22,8 +22,9 @@ from typing import Any, Final
 from starlette.routing import Host, Mount, WebSocketRoute
 
 from wigwag.errors import NotDescribable, SettingsError
-from wigwag.messages import MessageType, name_and_data
+from wigwag.messages import MessageType, ServerMessage, name_and_data, reply_type_of
 from wigwag.service.loading import load_object, why_not_asgi
+from wigwag.service.messages import RESERVED_PREFIX
 from wigwag.sockets import SocketRouter, Sockets
 from wigwag.sockets.handlers import Route, written
 from wigwag.sockets.sockets import sockets_of
@@ -249,9 +250,16 @@ def _request(route: Route) -> Request:
     )
 
 
+def _declared_reply(route: Route) -> Any:
+    """What a handler that is not annotated returns: what a ``ServerMessage[Said]`` says, if it is of one."""
+    data = None if route.schema is None else route.schema.type
+    reply = reply_type_of(data) if isinstance(data, type) and issubclass(data, ServerMessage) else Any
+    return inspect.Signature.empty if reply is Any else reply
+
+
 def _reply_of(route: Route, handler: Any, name: str) -> Any:
     """What a handler returns, by its annotation; ``inspect.Signature.empty`` if it does not say."""
-    annotation = getattr(handler, "__annotations__", {}).get("return", inspect.Signature.empty)
+    annotation = getattr(handler, "__annotations__", {}).get("return", _declared_reply(route))
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
     if text is not None:
         names = dict(getattr(handler, "__globals__", {}))
@@ -281,7 +289,9 @@ def _events_of(modules: list[ModuleType]) -> list[Event]:
     for module in modules:
         for place, value in _named(module):
             named = name_and_data(value)
-            if named is not None:
+            if named is not None and not named[0].startswith(
+                RESERVED_PREFIX
+            ):  # the server's own, for Python's clients
                 name, data = named
                 origin = place if type(value) is MessageType else f"{data.__module__}.{data.__qualname__}"
                 found.setdefault((name, id(value)), Event(name, data, origin))
