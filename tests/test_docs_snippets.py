@@ -103,6 +103,8 @@ def check_command(words: list[str]) -> None:
         assert {word for word in arguments if "=" not in word} <= set(targets), words
     elif name == "curl":
         check_curl(arguments)
+    elif name == "npm":
+        assert arguments == ["install", "wigwag-client"], words
     elif name in ("pip", "uv"):
         assert all((ROOT / word).exists() for word in arguments if word.startswith("./")), words
     elif name == "npm":

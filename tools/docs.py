@@ -36,6 +36,7 @@ ELSEWHERE = {
     "SECURITY.md": "project/security.md",
     "core/src/wigwag/service/static/favicon.svg": "assets/logo.svg",
     "bench/README.md": "project/benchmarks.md",
+    "clients/typescript/README.md": "guide/typescript-client.md",
     "examples/chat/README.md": "examples/chat.md",
     "examples/dashboard/README.md": "examples/dashboard.md",
     "examples/provider-mqtt/README.md": "examples/provider-mqtt.md",

@@ -35,6 +35,7 @@ BESIDE = {
 #: Pages whose shell lines are only seen to name what exists (commands, options, targets, settings), and why.
 CHECKED = {
     "CONTRIBUTING.md": "make's targets, the whole test run among them",
+    "clients/typescript/README.md": "the package is installed into an empty project by tests/client_typescript",
     "examples/provider-mqtt/README.md": "a broker with TLS and a password, elsewhere",
     "providers/kafka/README.md": "a cluster of brokers, elsewhere",
     "providers/nats/README.md": "likewise",
@@ -47,6 +48,7 @@ RUN = {
     "transcript": "test_docs_snippets.py: against the stock service",
     "json": "test_blocks.py",
     "toml": "test_blocks.py",
+    "ts": "test_typescript.py: by the compiler, a page's blocks one after the other",
     "js": "the test that plays the page, in a browser",
     "ts": "test_typescript_types.py: what is shown is written, and compiles",
 }

@@ -55,8 +55,8 @@ if [[ "$*" != *--url* ]]; then
 fi
 exec {BIN}/wigwag "$@" """,
     "hypercorn": f"""exec {BIN}/hypercorn --bind "$WIGWAG_LISTEN" "$@" """,
-    # What it installs is there.
-    "make": """[[ $1 == run ]] && exec wigwag serve""",
+    # What it installs or builds is there.
+    "make": f"""if [[ $1 == run ]]; then exec wigwag serve; fi; grep -q "^$1:" {ROOT}/Makefile""",
     "curl": """
 exec "$(PATH=${PATH#*:} command -v curl)" --silent --show-error --fail-with-body "$@" """,
 }
@@ -65,8 +65,7 @@ exec "$(PATH=${PATH#*:} command -v curl)" --silent --show-error --fail-with-body
 class Player:
     """A page's files and shell lines, played in order. A context manager; at the end everything must have been played.
 
-    ``files`` are there from the beginning, and the lines ``before`` have been typed; ``at`` is where, unless in an
-    empty folder. ``ports`` says which port stands for one that the page names: those that are missing are free ones.
+    ``files`` are there from the beginning, and the lines ``before`` have been typed. ``ports`` says which port stands for one that the page names: those that are missing are free ones.
     """
 
     def __init__(
@@ -77,10 +76,9 @@ class Player:
         files: Mapping[str, str] | None = None,
         ports: Mapping[str, int] | None = None,
         before: Sequence[str] = (),
-        at: Path | None = None,
     ) -> None:
         self.page = page
-        self.folder = at or folder / "project"
+        self.folder = folder / "project"
         self.ports = dict(ports or {})
         self.said: dict[str, str] = {}
         self._stubs = folder / "bin"
@@ -192,12 +190,14 @@ class Player:
         )
         log.close()
         self._servers.append((typed, process))
-        if "wigwag listen" not in typed:
-            limit = time.monotonic() + LIMIT_S
-            while not _listens(port):
-                assert process.poll() is None, f"{block.at}: {typed} has ended:\n{self.log}"
-                assert time.monotonic() < limit, f"{block.at}: {typed} does not listen on {port}:\n{self.log}"
-                time.sleep(0.05)
+        if "wigwag listen" in typed:
+            return
+        ports = [port, self.port("9000")] if "wigwag serve" in typed or "make run" in typed else [port]
+        limit = time.monotonic() + LIMIT_S
+        while not all(map(_listens, ports)):
+            assert process.poll() is None, f"{block.at}: {typed} has ended:\n{self.log}"
+            assert time.monotonic() < limit, f"{block.at}: {typed} does not listen on {ports}:\n{self.log}"
+            time.sleep(0.05)
 
     def _port_of(self, typed: str) -> int:
         """Where a server listens that is started so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,14 @@ from servers.redis import RedisServer
 SMALLEST = (ROOT / "examples/programs/smallest.py").read_text()
 
 pytestmark = pytest.mark.needs("curl")
+
+
+def checkout(folder: Path, *paths: str) -> None:
+    """As much of a checkout as the page's lines are about; what they write stays out of this one."""
+    folder.mkdir()
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    for path in paths:
+        shutil.copytree(ROOT / path, folder / path)
 
 
 def test_an_application_is_tested_as_the_guide_says(tmp_path: Path) -> None:
@@ -51,15 +60,15 @@ def test_the_lines_for_redis_lead_to_redis(tmp_path: Path, page: str, redis_serv
 
 @pytest.mark.needs("redis-server")
 def test_the_readme_says_how_to_try_it(tmp_path: Path, redis_server: RedisServer) -> None:
-    (tmp_path / "project").mkdir()
-    (tmp_path / "project/.venv").symlink_to(ROOT / ".venv")
+    checkout(tmp_path / "project")
     with Player(ROOT / "README.md", tmp_path, ports={"6379": redis_server.port}) as player:
         player.play()
 
 
 @pytest.mark.parametrize("page", ["examples/chat/README.md", "examples/dashboard/README.md"])
 def test_an_example_runs_as_it_says(tmp_path: Path, page: str) -> None:
-    with Player(ROOT / page, tmp_path, at=ROOT) as player:
+    checkout(tmp_path / "project", str(Path(page).parent))
+    with Player(ROOT / page, tmp_path) as player:
         player.play()
 
 
