@@ -404,7 +404,7 @@ export class SocketClient<
       room.renew();
     }
     if (willReconnect) {
-      if (!this.#page.isAway) this.#retry = setTimeout(() => this.#try(), delay);
+      this.#retry = setTimeout(() => this.#try(), delay);
     } else {
       this.#isActive = false;
       this.#page.unwatch();

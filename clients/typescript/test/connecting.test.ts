@@ -9,7 +9,7 @@ import {
   ReconnectAttempt,
   ReconnectFailed,
 } from "../src/index.js";
-import { attempts, connected, FakeSocket, newClient, outcome, pass, socket } from "./fakes.js";
+import { attempts, connected, FakeSocket, newClient, nextAttempt, outcome, pass, socket } from "./fakes.js";
 
 describe("connect()", () => {
   test("makes one connection, and resolves when the server answers, not when it accepts", async () => {
@@ -361,6 +361,18 @@ describe("attempts", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  test("are as many again after another connect()", async () => {
+    const client = newClient({ maxReconnectAttempts: 1 });
+    client.onError(() => {});
+    for (const round of [1, 2]) {
+      client.connect();
+      socket().end();
+      (await nextAttempt()).end();
+      expect(attempts()).toBe(2 * round);
+      expect(client.connectionState).toBe("failed");
+    }
+  });
+
   const pauses = async (lasting: number): Promise<number[]> => {
     vi.spyOn(Math, "random").mockReturnValue(1);
     const client = newClient();
@@ -533,6 +545,19 @@ describe("handlers may do anything", () => {
     expect(client.connectionState).toBe("disconnected");
     expect(socket().messages).toEqual([]);
     expect(attempts()).toBe(1);
+  });
+
+  test("disconnect at the change of state, of which Connected then hears nothing", () => {
+    const client = newClient();
+    const heard = vi.fn();
+    client.on(Connected, heard);
+    client.onStateChange((state) => {
+      if (state === "connected") client.disconnect();
+    });
+    client.connect();
+    socket().open();
+    expect(heard).not.toHaveBeenCalled();
+    expect(client.connectionState).toBe("disconnected");
   });
 
   test("disconnect at the change of state that connect() makes", async () => {

@@ -93,6 +93,10 @@ describe("joinRoom()", () => {
     await pass();
     expect(joining.error).toBeInstanceOf(RequestFailed);
     expect(client.joinedRooms).toEqual(new Set(["a"]));
+    const again = outcome(client.joinRoom("a"));
+    server.reply("room.join", { data: null });
+    await pass();
+    expect("value" in again).toBe(true);
     client.leaveRoom("a");
     expect(leaves(server)).toEqual(["a"]);
   });
@@ -119,6 +123,11 @@ describe("joinRoom()", () => {
     const meanwhile = outcome(client.joinRoom("a"));
     await pass(10_000);
     expect(meanwhile.error).toEqual(new RequestTimeout("room a was not joined within 10000 ms"));
+    server.say("3");
+    // An answer that comes later still counts.
+    server.reply("room.join", { data: null });
+    await pass();
+    await client.joinRoom("a");
     expect(joins(server)).toEqual(["a"]);
     expect(joins(await reconnected(server))).toEqual(["a"]);
   });
@@ -279,6 +288,21 @@ describe("leaveRoom()", () => {
     await client.leaveRoom("a");
     expect(leaves(server)).toEqual([]);
     await newClient().leaveRoom("a");
+    const failed = newClient({ reconnect: false });
+    failed.onError(() => {});
+    failed.joinRoom("a");
+    failed.connect();
+    socket().end();
+    expect(failed.connectionState).toBe("failed");
+    await failed.leaveRoom("a");
+  });
+
+  test("in a handler of Connected, before the room was asked for, sends nothing", () => {
+    const client = newClient();
+    client.joinRoom("a");
+    client.on(Connected, () => client.leaveRoom("a"));
+    client.connect();
+    expect(socket().open().messages).toEqual([]);
   });
 
   test("ends the waiting for the join", async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import {
   Authenticate,
   ClientMessage,
+  ConnectFailed,
   ConnectionClosed,
   ConnectionRefused,
   Heartbeat,
@@ -156,6 +157,15 @@ describe("while there is no connection", () => {
     client.connect();
     socket().open();
     expect(socket().messages).toEqual([]);
+  });
+
+  test("and no further attempt is made, every call says what failed last", async () => {
+    const client = newClient({ reconnect: false });
+    client.onError(() => {});
+    client.connect();
+    socket().end();
+    expect(() => client.send("a")).toThrow(ConnectFailed);
+    await expect(client.request("a")).rejects.toThrow(ConnectFailed);
   });
 
   test("what waits is dropped by disconnect(): the next may be somebody else", () => {
