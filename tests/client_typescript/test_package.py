@@ -1,4 +1,4 @@
-"""What npm pack makes: its files, its one minified file, and the types that its README shows."""
+"""What npm pack makes: its files, and its one minified file."""
 
 from __future__ import annotations
 
@@ -10,19 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from client_typescript.places import CLIENT, node_command
-from documents import blocks
-from e2e.process import ROOT
+from client_typescript.places import node_command
 
 pytestmark = pytest.mark.needs("node")
-
-#: What the README's examples take for granted.
-PRELUDE = """
-declare function show(what: unknown): void;
-declare function freshToken(): Promise<string>;
-"""
-#: What the README imports from ./messages.
-MESSAGES = (CLIENT / "test/messages.ts").read_text().replace("../src/index.js", "wigwag-client")
 
 
 @pytest.fixture
@@ -61,40 +51,3 @@ def test_a_node_without_websocket_is_told_what_to_do(project: Path) -> None:
     )
     assert ended.returncode == 1
     assert "ClientError: no WebSocket here: npm install ws, then" in ended.stderr
-
-
-def test_what_its_readme_shows_has_the_types_that_it_says(project: Path) -> None:
-    page = CLIENT / "README.md"
-    shown = blocks(page, "ts")
-    assert len(shown) >= 4
-    (project / "messages.ts").write_text(MESSAGES)
-    for number, block in enumerate(shown):
-        begun = "" if "new SocketClient" in block.text else 'const client = new SocketClient("/ws");\n'
-        needed = [name for name in ("Connected", "SocketClient") if name in begun + block.text]
-        imports = (
-            ""
-            if '"wigwag-client"' in block.text
-            else f'import {{ {", ".join(needed)} }} from "wigwag-client";\n'
-        )
-        (project / f"readme{number}.ts").write_text(imports + PRELUDE + begun + block.text)
-    (project / "ws.d.ts").write_text(
-        'declare module "ws" { const made: import("wigwag-client").WebSocketConstructor; export default made }'
-    )
-    config = {
-        "compilerOptions": {
-            "strict": True,
-            "noEmit": True,
-            "target": "es2022",
-            "lib": ["es2022", "dom"],
-            "module": "esnext",
-            "moduleResolution": "bundler",
-            "types": [],
-        },
-        "include": ["*.ts"],
-    }
-    (project / "tsconfig.json").write_text(json.dumps(config))
-    tsc = ROOT / "clients/typescript/node_modules/typescript/bin/tsc"
-    checked = subprocess.run(
-        ("node", tsc, "-p", "."), cwd=project, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert checked.returncode == 0, checked.stdout
