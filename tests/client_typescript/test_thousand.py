@@ -1,6 +1,6 @@
 """A thousand clients whose server went away come back spread out, as the backoff says.
 
-``pytest -o log_cli_level=INFO`` draws it.
+``pytest -o log_cli=true --log-cli-level=INFO`` draws it.
 """
 
 from __future__ import annotations
