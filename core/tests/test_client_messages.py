@@ -88,7 +88,9 @@ async def test_an_error_is_raised_with_its_details(server: ScriptedServer) -> No
 
     server.answer = refuse
     async with client_of(server) as client:
-        with pytest.raises(RequestFailed, match="a: Validation failed") as failure:
+        with pytest.raises(
+            RequestFailed, match=r"^a: Validation failed \(\$\.x: Expected `int`\)$"
+        ) as failure:
             await client.request("a", {"x": "y"})
     assert failure.value.error == "Validation failed"
     assert failure.value.details == details
@@ -191,6 +193,21 @@ async def test_a_room_that_is_refused_is_forgotten(server: ScriptedServer) -> No
         assert not client.rooms
         await connected_again(client, server)
     assert server.types(1) == ["settled"]
+
+
+async def test_a_room_that_is_refused_while_nobody_waits_is_told(server: ScriptedServer) -> None:
+    async def refuse(connection: ServerConnection, message: Any) -> None:
+        await reply(connection, message, **({"error": "Forbidden"} if message["type"] == "room.join" else {}))
+
+    server.answer = refuse
+    client = client_of(server)
+    errors: list[str] = []
+    client.on_error(lambda error: errors.append(str(error)))
+    await client.join_room("x")
+    async with client:
+        await client.request("settled")
+    assert errors == ["room.join: Forbidden"]
+    assert not client.rooms
 
 
 async def test_a_room_that_is_unavailable_stays_wanted(server: ScriptedServer) -> None:

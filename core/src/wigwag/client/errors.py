@@ -62,10 +62,11 @@ class RequestFailed(ClientError):
     """
 
     def __init__(self, type_: str, error: str, details: Sequence[Mapping[str, Any]] | None = None) -> None:
-        super().__init__(f"{type_}: {error}")
         self.type = type_
         self.error = error
         self.details: list[dict[str, Any]] = [dict(detail) for detail in details or ()]
+        where = "; ".join(f"{d.get('path')}: {d.get('message')}" for d in self.details[:3])
+        super().__init__(f"{type_}: {error} ({where})" if where else f"{type_}: {error}")
 
 
 class RequestTimeout(ClientError, TimeoutError):

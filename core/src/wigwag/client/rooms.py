@@ -17,6 +17,8 @@ class Room:
     def __init__(self, name: str) -> None:
         self.name = name
         self.was_joined = False
+        #: How many calls wait for it.
+        self.waiting = 0
         self.outcome: Outcome[None] = Outcome()
 
     def renew(self) -> None:
@@ -77,8 +79,8 @@ class Rooms:
         """The server answered, or the connection was lost before it did.
 
         A room that is refused at its first join is forgotten.  One that was joined before stays
-        wanted, to be tried on the next connection; returned is then what nobody was told of.  So does one
-        that is unavailable: the join stands at the server, and comes alive later.
+        wanted, to be tried on the next connection.  So does one that is unavailable: the join stands at the
+        server, and comes alive later.  Returned is what no call raises, to be told elsewhere.
         """
         if isinstance(error, ConnectionClosed) or room.outcome.is_done:
             return None
@@ -89,11 +91,10 @@ class Rooms:
         if not isinstance(error, RequestFailed):
             return None
         room.outcome.fail(error)
-        if room.was_joined:
-            return error
-        if error.error != UNAVAILABLE and self._rooms.get(room.name) is room:
+        is_kept = room.was_joined or error.error == UNAVAILABLE
+        if not is_kept and self._rooms.get(room.name) is room:
             del self._rooms[room.name]
-        return None
+        return error if room.was_joined or not room.waiting else None
 
     def fail_all(self, error: Exception) -> None:
         """There will be no connection; the rooms stay wanted."""

@@ -250,7 +250,7 @@ class Session:
     def _joined(self, room: Room, answer: Answer) -> None:
         untold = self.rooms.settle(room, answer.error)
         if untold is not None:
-            logger.warning("room %r could not be joined again: %s", room.name, untold)
+            logger.warning("room %r could not be joined: %s", room.name, untold)
             self._report(untold)
 
     # Receiving

@@ -154,8 +154,7 @@ class SocketClient:
             ConnectionClosed: it accepted and then ended the connection, or ``disconnect()`` was called.
             NotRunning: after :meth:`close`.
         """
-        if self._is_closed:
-            raise NotRunning("the client is closed: make another")
+        self._check_open()
         self._check_backend()
         if self._task is not None and self.state in ("disconnected", "refused", "failed"):
             await self.disconnect()  # let its end come
@@ -228,8 +227,8 @@ class SocketClient:
     async def join_room(self, room: str, *, timeout_s: float | None = None) -> None:
         """Return when the server has let this client in; the room is joined again on each connection.
 
-        Before :meth:`connect` it returns at once, and the room is joined then.  Where a later connection
-        does not get in again, ``on_error`` handlers are told, and the one after it tries once more.
+        Before :meth:`connect` it returns at once, and the room is joined then; a refusal is told to ``on_error``
+        handlers.  So it is where a later connection does not get in again; the one after it tries once more.
 
         Raises:
             RequestFailed: the server says no; the room is forgotten, unless it is ``Unavailable``: such a join
@@ -237,19 +236,25 @@ class SocketClient:
             RequestTimeout: not within ``timeout_s``; the wish stands until :meth:`leave_room`, as it does
                 when this is cancelled.
             Unsubscribed: the room was left meanwhile.
-            ConnectionRefused, ConnectFailed, ConnectionClosed: there will be no connection.
+            ConnectionRefused, ConnectFailed, ConnectionClosed: there will be no connection; the wish stands, for
+                another :meth:`connect`.
+            NotRunning: after :meth:`close`.
         """
-        self._check_usable()
+        self._check_open()
         entry = self._session.rooms.add(room)
+        self._check_usable()
         if self.state == "disconnected":
             return
         limit_s = self._limit(timeout_s)
+        entry.waiting += 1
         try:
             with anyio.fail_after(limit_s):
                 await self._session.join_due()
                 await entry.outcome.wait()
         except TimeoutError:
             raise self._timeout(f"room {room!r} was not joined", limit_s) from None
+        finally:
+            entry.waiting -= 1
 
     async def leave_room(self, room: str, *, timeout_s: float | None = None) -> None:
         """Want the room no longer; return when the server has let go of it.
@@ -260,11 +265,8 @@ class SocketClient:
             RequestFailed: the server says no.
             RequestTimeout: no answer within ``timeout_s``.
         """
-        if self._session.rooms.remove(room) and self.state == "connected":
-            try:
-                await self.request("room.leave", {"room": room}, timeout_s=timeout_s)
-            except ConnectionClosed:
-                return  # the next connection does not join it
+        if self._session.rooms.remove(room):
+            await self._leave(room, timeout_s)
 
     async def clear_rooms(self, *, timeout_s: float | None = None) -> None:
         """Want no room any longer: :meth:`leave_room` of each, side by side.
@@ -275,15 +277,25 @@ class SocketClient:
 
         async def leave(room: str) -> None:
             try:
-                await self.leave_room(room, timeout_s=timeout_s)
+                if room not in self._session.rooms:  # else somebody has wanted it again meanwhile
+                    await self._leave(room, timeout_s)
             except ClientError as exc:
                 errors.append(exc)
 
+        wanted = sorted(room for room in self.rooms if self._session.rooms.remove(room))
         async with anyio.create_task_group() as tasks:
-            for room in sorted(self.rooms):
+            for room in wanted:
                 tasks.start_soon(leave, room)
         if errors:
             raise errors[0]
+
+    async def _leave(self, room: str, timeout_s: float | None) -> None:
+        if self.state != "connected":
+            return
+        try:
+            await self.request("room.leave", {"room": room}, timeout_s=timeout_s)
+        except ConnectionClosed:
+            return  # the next connection does not join it
 
     # Sending
 
@@ -382,9 +394,12 @@ class SocketClient:
             why = "; nothing is read from the server while handlers or the reader of events() lag behind"
         return RequestTimeout(f"{what} within {limit_s:g} s{why}", limit_s)
 
-    def _check_usable(self) -> None:
+    def _check_open(self) -> None:
         if self._is_closed:
             raise NotRunning("the client is closed: make another")
+
+    def _check_usable(self) -> None:
+        self._check_open()
         if self.state in ("refused", "failed") and self.error is not None:
             raise self.error
 

@@ -80,19 +80,18 @@ class AppClient:
         """
         if self._lifespan is not None:
             raise RuntimeError("this AppClient is in use: make another")
-        lifespan = Lifespan(self.asgi, self._lifespan_timeout_s)
-        self._lifespan = lifespan
+        self._lifespan = Lifespan(self.asgi, self._lifespan_timeout_s)
         try:
-            await lifespan.start()
-            if self._substitute is not None and not self._substitute.was_used:
-                raise SettingsError(
-                    "the application did not ask for a provider when it started: it has one of its own "
-                    "(Sockets(provider), create_provider() at import), or no lifespan that starts its Sockets"
-                )
+            await self._lifespan.start()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.stop()
+            self._lifespan = None
             raise
+        if self._substitute is not None and not self._substitute.was_used:
+            await self.stop()
+            raise SettingsError(
+                "the application did not ask for a provider when it started: it has one of its own "
+                "(Sockets(provider), create_provider() at import), or no lifespan that starts its Sockets"
+            )
         return self
 
     async def __aexit__(

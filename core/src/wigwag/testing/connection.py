@@ -115,6 +115,7 @@ class AppConnection(SocketClient):
         Raises:
             AssertionError: none came within ``timeout_s``, or before the connection ended.
         """
+        __tracebackhide__ = True
         return received(await self._take("message", lambda _: True, timeout_s))
 
     @overload
@@ -137,6 +138,7 @@ class AppConnection(SocketClient):
             AssertionError: none came, and it says what did.
             UnexpectedData: its data does not fit its class.
         """
+        __tracebackhide__ = True
         if message is Raw:
             return received(await self._take("text or bytes", lambda f: isinstance(f, Raw), timeout_s))
         if message is Reply:
@@ -161,6 +163,7 @@ class AppConnection(SocketClient):
         Raises:
             AssertionError: something came, and it says what.
         """
+        __tracebackhide__ = True
         if within_s:
             with anyio.move_on_after(within_s):
                 while not self._session.inbox.waiting:
@@ -176,6 +179,7 @@ class AppConnection(SocketClient):
         Raises:
             AssertionError: it did not, or with another code than this.
         """
+        __tracebackhide__ = True
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         with anyio.move_on_after(limit_s):
             while self.state in ("connecting", "connected"):
@@ -190,6 +194,7 @@ class AppConnection(SocketClient):
         return error
 
     async def _take(self, wanted: str, matches: Callable[[Frame], bool], timeout_s: float | None) -> Frame:
+        __tracebackhide__ = True
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         frame: Frame | None = None
         with anyio.move_on_after(limit_s) as limit:

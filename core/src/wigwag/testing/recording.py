@@ -96,6 +96,7 @@ class Recorder:
         Raises:
             AssertionError: there is none, or more than one; it says what was sent.
         """
+        __tracebackhide__ = True
         found = self.emitted(message, topic=topic, socket_id=socket_id)
         if len(found) == 1:
             return found[0]
@@ -106,6 +107,7 @@ class Recorder:
 
     def expect_nothing(self) -> None:
         """Raises AssertionError if anything was sent, and says what."""
+        __tracebackhide__ = True
         if self.sent:
             raise AssertionError(_list(f"{len(self.sent)} messages were sent, and none should be", self.sent))
 
@@ -160,8 +162,8 @@ def _as_sent(message: Any, data: Any = None) -> Any:
 #: No time is lost where a test waits for what will not come.
 _FAST = ProviderSettings(
     linger_s=0.01,
-    subscribe_timeout_s=0.2,
-    publish_timeout_s=0.2,
+    subscribe_timeout_s=0.5,
+    publish_timeout_s=0.5,
     backoff_base_s=0.01,
     backoff_cap_s=0.05,
     stop_timeout_s=1.0,
@@ -190,7 +192,7 @@ class FakeProvider(Recorder, Provider):
     def __init__(
         self, network: FakeNetwork | None = None, *, settings: ProviderSettings | None = None
     ) -> None:
-        """``settings``: times of a fifth of a second and less, unless given."""
+        """``settings``: times of half a second and less, unless given."""
         self.network: FakeNetwork = network or FakeNetwork()
         self.broker: FakeBroker = FakeBroker(self.network)
         Recorder.__init__(self)
