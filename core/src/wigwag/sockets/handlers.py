@@ -106,10 +106,10 @@ def arity(function: Any, what: str, allowed: tuple[int, ...]) -> int:
     if not callable(function):
         raise TypeError(f"{what} must be callable, not {function!r}")
     try:
-        signature = _signature(function)
+        found = signature(function)
     except (TypeError, ValueError):  # a builtin without a signature
         return allowed[0]
-    parameters = signature.parameters.values()
+    parameters = found.parameters.values()
     needs_keyword = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
     required = sum(p.kind in _POSITIONAL and p.default is p.empty for p in parameters)
     most = sum(p.kind in _POSITIONAL for p in parameters)
@@ -118,7 +118,7 @@ def arity(function: Any, what: str, allowed: tuple[int, ...]) -> int:
         if required <= count and (count <= most or unbounded) and not needs_keyword:
             return count
     counts = " or ".join(str(count) for count in allowed)
-    raise TypeError(f"{what} takes {counts} arguments, but {_name(function)} takes {signature}")
+    raise TypeError(f"{what} takes {counts} arguments, but {_name(function)} takes {found}")
 
 
 def data_schema(function: Handler, given: Any, depth: int) -> Schema[Any] | None:
@@ -144,7 +144,7 @@ def data_schema(function: Handler, given: Any, depth: int) -> Schema[Any] | None
 def _annotation(function: Handler, frame: FrameType | None) -> Any:
     """The annotation of the second parameter, and of no other: one that is there for type checkers only
     (under ``TYPE_CHECKING``) does no harm elsewhere."""
-    parameters = [p for p in _signature(function).parameters.values() if p.kind in _POSITIONAL]
+    parameters = [p for p in signature(function).parameters.values() if p.kind in _POSITIONAL]
     annotation = parameters[1].annotation if len(parameters) > 1 else inspect.Parameter.empty
     advice = f"annotate the second parameter of {_name(function)}, or give data=… to on()"
     if annotation is inspect.Parameter.empty:
@@ -181,7 +181,7 @@ def written(function: Any) -> Any:
         function = inner
 
 
-def _signature(function: Any) -> inspect.Signature:
+def signature(function: Any) -> inspect.Signature:
     """As it is called: what a partial has filled in, or a method's self, is not in it."""
     if sys.version_info >= (3, 14):  # where annotations are evaluated when they are asked for
         import annotationlib

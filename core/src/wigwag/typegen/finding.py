@@ -26,7 +26,7 @@ from wigwag.messages import MessageType, ServerMessage, name_and_data, reply_typ
 from wigwag.service.loading import load_object, why_not_asgi
 from wigwag.service.messages import RESERVED_PREFIX
 from wigwag.sockets import SocketRouter, Sockets
-from wigwag.sockets.handlers import Route, written
+from wigwag.sockets.handlers import Route, signature, written
 from wigwag.sockets.sockets import sockets_of
 
 #: The data of a handler that takes none.
@@ -259,7 +259,12 @@ def _declared_reply(route: Route) -> Any:
 
 def _reply_of(route: Route, handler: Any, name: str) -> Any:
     """What a handler returns, by its annotation; ``inspect.Signature.empty`` if it does not say."""
-    annotation = getattr(handler, "__annotations__", {}).get("return", _declared_reply(route))
+    try:
+        annotation = signature(handler).return_annotation
+    except (TypeError, ValueError):  # a builtin without a signature
+        annotation = inspect.Signature.empty
+    if annotation is inspect.Signature.empty:
+        return _declared_reply(route)
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
     if text is not None:
         names = dict(getattr(handler, "__globals__", {}))

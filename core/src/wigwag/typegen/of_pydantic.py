@@ -40,10 +40,10 @@ def _draft_7(schema: JsonSchema, direction: Direction) -> JsonSchema:
     if "$ref" in schema:
         ref = {"$ref": f"{direction}:{schema.pop('$ref')}"}
         return annotated(ref, schema)
-    if (
-        "enum" in schema and "title" not in schema
-    ):  # a Literal: as of unions, typing keeps one of those that are equal
-        schema["enum"] = sorted(schema["enum"], key=lambda value: (type(value).__name__, str(value)))
+    if "enum" in schema:
+        schema.pop("const", None)  # older versions say both
+        if "title" not in schema:  # a Literal: as of unions, typing keeps one of those that are equal
+            schema["enum"] = sorted(schema["enum"], key=lambda value: (type(value).__name__, value))
     if "prefixItems" in schema:
         rest = schema.pop("items", None)
         schema["items"] = schema.pop("prefixItems")
