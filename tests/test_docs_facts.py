@@ -11,8 +11,9 @@ from starlette.routing import BaseRoute, Mount, Route
 
 import wigwag
 from documents import ROOT
-from wigwag import Limits, Sockets, errors
+from wigwag import Limits, Sockets, create_provider, errors
 from wigwag.service.internal import create_internal_app
+from wigwag.service.metrics import exposition, registry_of
 from wigwag.settings import ServiceSettings
 from wigwag.sockets.limits import TOO_MANY_MESSAGES, TOO_MANY_TOPICS
 from wigwag.wire import client as wire
@@ -85,6 +86,12 @@ def paths(routes: list[BaseRoute], prefix: str = "") -> Iterator[str]:
 def test_each_path_of_the_internal_port_is_documented() -> None:
     requests = {row for row in table(section(PROTOCOL, "Over HTTP")) if "/" in row}
     assert requests == set(paths(create_internal_app([]).routes))
+
+
+def test_each_metric_is_documented() -> None:
+    page, _ = exposition(registry_of([create_provider("memory")]), "")
+    found = {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE wigwag_")}
+    assert found == set(re.findall(r"^\| `(wigwag_\w+)`", GUIDE, flags=re.MULTILINE))
 
 
 def test_the_limits_and_their_defaults_are_documented() -> None:

@@ -50,7 +50,6 @@ RUN = {
     "toml": "test_blocks.py",
     "ts": "test_typescript.py: by the compiler, a page's blocks one after the other",
     "js": "the test that plays the page, in a browser",
-    "ts": "test_typescript_types.py: what is shown is written, and compiles",
 }
 
 #: Blocks of these languages can't be run.

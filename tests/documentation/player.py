@@ -65,7 +65,8 @@ exec "$(PATH=${PATH#*:} command -v curl)" --silent --show-error --fail-with-body
 class Player:
     """A page's files and shell lines, played in order. A context manager; at the end everything must have been played.
 
-    ``files`` are there from the beginning, and the lines ``before`` have been typed. ``ports`` says which port stands for one that the page names: those that are missing are free ones.
+    ``files`` are there from the beginning, and the lines ``before`` have been typed. ``ports``
+    says which port stands for one that the page names: those that are missing are free ones.
     """
 
     def __init__(

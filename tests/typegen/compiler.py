@@ -25,10 +25,13 @@ OPTIONS = {
 }
 
 
-def compile_folder(folder: Path) -> str:
-    """What tsc has to say of the files of a folder; nothing where all is well."""
-    paths = {"wigwag-client": [str(CLIENT / "src/index.ts")]}
-    settings = {"compilerOptions": {**OPTIONS, "paths": paths}, "include": ["*.ts"]}
+def compile_folder(folder: Path, **options: object) -> str:
+    """What tsc has to say of the files of a folder; nothing where all is well. ``options`` are other than usual."""
+    paths = {
+        "wigwag-client": [str(CLIENT / "src/index.ts")],
+        "ws": [str(CLIENT / "node_modules/@types/ws/index.d.ts")],
+    }
+    settings = {"compilerOptions": {**OPTIONS, "paths": paths, **options}, "include": ["*.ts"]}
     (folder / "tsconfig.json").write_text(json.dumps(settings))
     (folder / "package.json").write_text('{"type": "module"}')
     command = [
