@@ -14,7 +14,7 @@ from wigwag.typegen import Api, describe, find, typescript
 
 HEAD = """
 from __future__ import annotations
-import dataclasses, datetime, decimal, enum, typing, uuid
+import dataclasses, datetime, decimal, enum, typing, typing_extensions, uuid
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
 import msgspec, pydantic
 from msgspec import UNSET, Meta, Struct, UnsetType

@@ -123,6 +123,9 @@ def test_a_type(written: Written, python: str, typescript: str) -> None:
         ("typing.Awaitable[A]", "A"),
         ("typing.Coroutine[Any, Any, None]", "null"),
         ("typing.Union[P, A]", "A | P"),
+        ("Annotated[Either, 'of two']", "A | B"),
+        ("list['Later']", "Later[]"),
+        ("\"list['Later'] | None\"", "Later[] | null"),
     ],
 )
 def test_a_reply_is_what_the_handler_returns(written: Written, python: str, typescript: str) -> None:
@@ -134,8 +137,11 @@ def test_a_reply_is_what_the_handler_returns(written: Written, python: str, type
         b: int
     class P(pydantic.BaseModel):
         p: int
+    Either = typing_extensions.TypeAliasType("Either", A | B)
     @router.on("x")
     def x(ctx: SocketContext) -> {python}: ...
+    class Later(Struct):
+        a: int
     """)
     assert f'  "x": {{ data: undefined; reply: {typescript} }};' in source
     assert f'export const X = /* @__PURE__ */ ClientMessage.define<undefined, {typescript}>("x");' in source
@@ -334,9 +340,17 @@ def test_models_without_fields_are_empty_objects(written: Written) -> None:
     source = written("""
     class Nothing(Struct): ...
     class Null(pydantic.BaseModel): ...
+    class Open(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(extra="allow")
+    class Shut(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(extra="forbid")
     @router.on("x")
     def x(ctx: SocketContext, data: Nothing) -> Null: ...
+    @router.on("y")
+    def y(ctx: SocketContext, data: Open) -> Shut: ...
     """)
+    assert declared(source, "Open") == "type Open = { [key: string]: unknown };"
+    assert declared(source, "Shut") == "type Shut = Record<string, never>;"
     assert declared(source, "Nothing") == "type Nothing = Record<string, never>;"
     assert declared(source, "Null") == "type Null = Record<string, never>;"
 

@@ -265,25 +265,31 @@ def _reply_of(route: Route, handler: Any, name: str) -> Any:
         annotation = inspect.Signature.empty
     if annotation is inspect.Signature.empty:
         return _declared_reply(route)
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
-    if text is not None:
-        names = dict(getattr(handler, "__globals__", {}))
-        names |= {parameter.__name__: parameter for parameter in getattr(handler, "__type_params__", ())}
-        try:
-            annotation = eval(text, names)  # the application's own source, as typing.get_type_hints does
-            if isinstance(annotation, str):
-                annotation = eval(annotation, names)  # "Quoted" is a string twice
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is told
-            raise NotDescribable(
-                f"the reply of {route.name!r}: {text!r}, which {name} returns, can't be seen from its module "
-                f"({exc}): import or define it at the top level, not under TYPE_CHECKING"
-            ) from None
+    names = dict(getattr(handler, "__globals__", {}))
+    names |= {parameter.__name__: parameter for parameter in getattr(handler, "__type_params__", ())}
+    try:
+        annotation = _evaluated(annotation, names)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is told
+        shown = getattr(annotation, "__forward_arg__", annotation)
+        raise NotDescribable(
+            f"the reply of {route.name!r}: {shown!r}, which {name} returns, can't be seen from its module ({exc}): "
+            "import or define it at the top level, not under TYPE_CHECKING"
+        ) from None
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if (
         origin in (Awaitable, Coroutine) and args
     ):  # of a plain function that hands on what another will return
         annotation = args[-1]
     return None if annotation is type(None) else annotation
+
+
+def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
+    """An annotation without names that are written as strings, though within another."""
+
+    def annotated() -> None: ...
+
+    annotated.__annotations__ = {"return": annotation}
+    return typing.get_type_hints(annotated, names, include_extras=True)["return"]
 
 
 # Events

@@ -10,11 +10,12 @@ import inspect
 import re
 import typing
 from types import UnionType
-from typing import Any, Final, Union
+from typing import Annotated, Any, Final, Union
 
 import msgspec
 from msgspec import NODEFAULT, UnsetType
 from msgspec import inspect as mi
+from typing_extensions import TypeAliasType
 
 from wigwag.errors import NotDescribable
 from wigwag.schema import is_pydantic
@@ -217,5 +218,10 @@ def path_of(cls: Any) -> str:
 
 
 def members(type_: Any) -> tuple[Any, ...]:
-    """The members of a union; of anything else, none."""
-    return typing.get_args(type_) if typing.get_origin(type_) in (Union, UnionType) else ()
+    """The members of a union, by whatever name; of anything else, none."""
+    origin = typing.get_origin(type_)
+    if origin is Annotated:
+        return members(typing.get_args(type_)[0])
+    if isinstance(type_, TypeAliasType):
+        return members(type_.__value__)
+    return typing.get_args(type_) if origin in (Union, UnionType) else ()

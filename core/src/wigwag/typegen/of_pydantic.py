@@ -43,7 +43,7 @@ def _draft_7(schema: JsonSchema, direction: Direction) -> JsonSchema:
     if "enum" in schema:
         schema.pop("const", None)  # older versions say both
         if "title" not in schema:  # a Literal: as of unions, typing keeps one of those that are equal
-            schema["enum"] = sorted(schema["enum"], key=lambda value: (type(value).__name__, value))
+            schema["enum"] = sorted(schema["enum"], key=lambda value: (type(value).__name__, _ordered(value)))
     if "prefixItems" in schema:
         rest = schema.pop("items", None)
         schema["items"] = schema.pop("prefixItems")
@@ -57,6 +57,10 @@ def _draft_7(schema: JsonSchema, direction: Direction) -> JsonSchema:
             one: JsonSchema = {union: options["anyOf"]} if "anyOf" in options else options
             schema = annotated(one, schema)
     return schema
+
+
+def _ordered(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) else repr(value)
 
 
 def _generator() -> type[Any]:

@@ -245,11 +245,13 @@ class _Writer:
     def _object(self, schema: JsonSchema, indent: str) -> str:
         if schema.get("properties"):
             return self._members(schema, indent)
-        rest = schema.get("additionalProperties", True)
+        rest = schema.get(
+            "additionalProperties", "properties" not in schema
+        )  # a model without fields, or a mapping
         patterns = schema.get("patternProperties")
         if patterns:
             values = _text(_union(self._of(value, indent) for value in patterns.values()))
-        elif rest is False or ("properties" in schema and rest is True):  # a model without fields
+        elif rest is False:
             return "Record<string, never>"
         else:
             values = _text(self._of(rest, indent))
