@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,15 +172,17 @@ def test_the_order_of_imports_does_not_matter(write: Write) -> None:
 
     sources = {
         "one": "from typing import *\nfrom wigwag import SocketMessage\n"
-        "class One(SocketMessage, name='one'):\n    a: list[Union[int, str]]\n    b: Literal['x', 'y'] | None\n",
+        "class One(SocketMessage, name='one'):\n    a: List[Union[int, str]]\n    b: Literal['x', 'y'] | None\n",
         "two": "from typing import *\nfrom wigwag import SocketMessage\n"
-        "class Two(SocketMessage, name='two'):\n    a: list[Union[str, int]]\n    b: Literal['y', 'x'] | None\n",
+        "class Two(SocketMessage, name='two'):\n    a: List[Union[str, int]]\n    b: Literal['y', 'x'] | None\n",
         "three": "from pydantic import BaseModel\nfrom typing import *\nfrom wigwag import SocketMessage\n"
-        "class Model(BaseModel):\n    a: list[Union[str, int]]\n    b: Optional[Literal['y', 'x']]\n"
+        "class Model(BaseModel):\n    a: List[Union[str, int]]\n    b: Optional[Literal['y', 'x']]\n"
         "Three = SocketMessage.define('three', Model)\n",
     }
     written = set()
     for order in itertools.permutations(sources):
+        for clear in typing._cleanups:  # type: ignore[attr-defined]  # as in a new process: it keeps what is equal
+            clear()
         write(main=f"import {', '.join(order)}", **sources)
         written.add(typescript(describe(find(["main"]))))
     assert len(written) == 1
