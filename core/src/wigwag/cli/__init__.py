@@ -258,7 +258,9 @@ def _describes(command: Callable[..., None]) -> Callable[..., None]:
 @cli.command(epilog=_TYPEGEN_EPILOG)
 @_describes
 def typegen(targets: tuple[str, ...], **options: Any) -> None:
-    """Write TypeScript for the messages of your application: one definition, in Python, for both sides.
+    """Write TypeScript of an application's messages.
+
+    Each is defined once, in Python, and the page no longer compiles when it does not fit the server.
 
     MODULE:NAME is an ASGI application, a Sockets, a SocketRouter or a MessageRegistry, like main:app; MODULE alone
     is all that is in a module. What clients may ask is taken from the routes, with the handlers' annotations. What
@@ -275,7 +277,7 @@ def typegen(targets: tuple[str, ...], **options: Any) -> None:
 @click.option("--title", help="The document's title; FastAPI's, or MODULE:NAME.")
 @click.option("--api-version", metavar="VERSION", help="The API's version; FastAPI's, or 0.1.0.")
 def asyncapi(targets: tuple[str, ...], **options: Any) -> None:
-    """Write an AsyncAPI 3.0 document of the messages of your application.
+    """Write AsyncAPI 3.0 of an application's messages.
 
     The messages are found as `wigwag typegen` finds them. FILE may end in .json or .yaml.
     """
