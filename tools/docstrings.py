@@ -3,7 +3,7 @@
 - Roles (``:class:`~wigwag.Sockets` ``) become links, where what they name is in the reference.
 - What is indented after ``::`` becomes a block of Python.
 - ``#:`` comments document the attribute below them.
-- So does the text that ``setting(default, "text")`` gives a field of a settings class.
+- So does the text that ``setting(default, "text")`` gives a field of a settings class, whose default is shown alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 import griffe
 
@@ -27,8 +27,25 @@ class Docstrings(griffe.Extension):
             text = _comment(obj) or _setting(obj)
             if text:
                 obj.docstring = griffe.Docstring(text, parent=obj, lineno=obj.lineno)
+        if isinstance(obj, griffe.Attribute) and _is_setting(obj.value):
+            obj.value = obj.value.arguments[0]
+        if isinstance(obj, griffe.Attribute) and obj.labels.isdisjoint(
+            {"class-attribute", "module-attribute"}
+        ):
+            obj.value = None  # of a parameter of __init__: that says nothing
+        if isinstance(obj, griffe.Function):
+            for parameter in obj.parameters:
+                if _is_setting(parameter.default):
+                    parameter.default = parameter.default.arguments[0]
         if obj.docstring is not None:
-            obj.docstring.value = _ROLE.sub(lambda role: _link(obj, role), _blocks(obj.docstring.value))
+            parts = re.split(
+                r"(^ *```.*?^ *```$)", _blocks(obj.docstring.value), flags=re.DOTALL | re.MULTILINE
+            )
+            for at, part in enumerate(parts):  # every second one is a block of code
+                parts[at] = _ROLE.sub(
+                    (lambda role: role[2]) if at % 2 else (lambda role: _link(obj, role)), part
+                )
+            obj.docstring.value = "".join(parts)
 
 
 def _link(obj: griffe.Object, role: re.Match[str]) -> str:
@@ -94,6 +111,9 @@ def _comment(attribute: griffe.Attribute) -> str:
 
 def _setting(attribute: griffe.Attribute) -> str:
     value = attribute.value
-    if isinstance(value, griffe.ExprCall) and str(value.function) == "setting" and len(value.arguments) > 1:
-        return str(ast.literal_eval(str(value.arguments[1])))
-    return ""
+    return str(ast.literal_eval(str(value.arguments[1]))) if _is_setting(value) else ""
+
+
+def _is_setting(value: object) -> TypeGuard[griffe.ExprCall]:
+    is_call = isinstance(value, griffe.ExprCall) and str(value.function) == "setting"
+    return is_call and len(value.arguments) > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -97,3 +98,29 @@ def test_each_page_of_the_documentation_is_in_the_navigation(site: dict[Path, Pa
     reached = {(SITE / urlsplit(link).path).resolve() for link in start.links if not urlsplit(link).scheme}
     sources = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
     assert {SITE / name for name in sources} <= reached
+
+
+MODULES = (
+    "wigwag",
+    "wigwag.errors",
+    "wigwag.sync",
+    "wigwag.client",
+    "wigwag.testing",
+    "wigwag.uvicorn",
+    "wigwag.broker",
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_public_name_is_in_the_reference(site: dict[Path, Parsed], name: str) -> None:
+    anchors = {
+        anchor for path, page in site.items() if path.parent.name == "reference" for anchor in page.anchors
+    }
+    module = importlib.import_module(name)
+    its_own = [what for what, value in vars(module).items() if getattr(value, "__module__", "") == name]
+    missing = {
+        what
+        for what in getattr(module, "__all__", its_own)
+        if not any(f"{home}.{what}" in anchors for home in (name, "wigwag.errors", "wigwag.client.errors"))
+    }
+    assert not missing

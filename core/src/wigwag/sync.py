@@ -118,10 +118,12 @@ class BlockingEmitter(Generic[E]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Run a method of the application's own emitter, and return what it returns::
+        """Run a method of the application's own emitter, and return what it returns.
 
-        with connect(emitter=AppEmitter) as emitter:
-            emitter.call(AppEmitter.incident_created, incident)
+        ::
+
+            with connect(emitter=AppEmitter) as emitter:
+                emitter.call(AppEmitter.incident_created, incident)
         """
         return self._call(lambda: method(self._emitter, *args, **kwargs))
 

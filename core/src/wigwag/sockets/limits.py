@@ -27,16 +27,18 @@ class Limits:
 
     #: The largest message that a client may send; a larger one closes its socket with 1009.
     message_bytes: int = 64 * 1024
-    #: How many messages a second a client may send, on average and at once (None: ``burst`` is two
-    #: seconds' worth).  Those over it are refused with an error; who goes on is closed with 1008.
+    #: How many messages a second a client may send, on average.  Those over it are refused with an error;
+    #: who goes on is closed with 1008.
     messages_per_s: float | None = None
+    #: How many at once; None: two seconds' worth.
     messages_burst: int | None = None
-    #: How many topics a socket may want at once; likewise.
+    #: How many topics a socket may want at once; more are refused likewise.
     topics: int = 1000
     #: How many refusals a minute, of either kind, before the socket is closed with 1008.
     violations_per_minute: int = 10
-    #: What may wait to be sent to a slow client.
+    #: How many messages may wait to be sent to a slow client.
     send_messages: int = 1024
+    #: How many bytes of them.
     send_bytes: int = 4 * 1024 * 1024
     #: What happens to a socket for which more waits.  ``close``: it is closed with 1013.  ``drop``:
     #: what is published meanwhile is dropped, until all that waits is sent.  ``latest``: the same, but

@@ -255,10 +255,12 @@ class Sockets(Generic[V, E]):
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncGenerator[dict[str, Any]]:
-        """For ``Starlette(lifespan=sockets.lifespan)``, or inside a lifespan of your own::
+        """Start on entering, stop on leaving; yields what is to be on ``request.state``.
 
-        async with sockets.lifespan(app) as state:
-            yield {**state, "db": db}
+        For ``Starlette(lifespan=sockets.lifespan)``, or inside a lifespan of your own::
+
+            async with sockets.lifespan(app) as state:
+                yield {**state, "db": db}
         """
         async with self:
             yield {"emitter": self._emitter}
