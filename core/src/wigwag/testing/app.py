@@ -41,7 +41,7 @@ class AppClient:
 
     def __init__(
         self,
-        app: Any,
+        app: App,
         *,
         provider: Provider | None = None,
         timeout_s: float = 2.0,
@@ -60,7 +60,7 @@ class AppClient:
             base_url: Of the server, as the application sees it.
             address: The client's, as the application sees it.
         """
-        self._given: App = app
+        self._given = app
         self._substitute = None if provider is None else Substitute(provider)
         self._timeout_s = timeout_s
         self._lifespan_timeout_s = lifespan_timeout_s
