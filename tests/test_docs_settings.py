@@ -49,7 +49,8 @@ def test_each_setting_of_a_provider_stands_in_its_readme_with_default_and_help(n
 def test_no_variable_is_documented_that_is_not_read() -> None:
     known = {variable.name for variable in known_variables()}
     mentioned = set(re.findall(r"WIGWAG_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_<…])", SETTINGS))
-    examples = {"WIGWAG_PORT", "WIGWAG_SERVICE_HOST", "WIGWAG_REDIS_URL"}  # as the text says of each
+    # As the text says of each.
+    examples = {"WIGWAG_PORT", "WIGWAG_SERVICE_HOST", "WIGWAG_REDIS_URL", "WIGWAG_REDIS_PASSWORD_FILE"}
     assert mentioned - known == examples
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from clocks import settle
 from wigwag.provider import Provider, ProviderSettings
+from wigwag.service.access import ApiKeys
 from wigwag.service.internal import create_internal_app
 from wigwag.settings import Secret
 from wigwag.testing import FakeBroker, FakeSocket
@@ -49,9 +50,10 @@ class Api:
 
 @asynccontextmanager
 async def connected(
-    *providers: Provider, api_key: str | None = None, peer: str = "127.0.0.1"
+    *providers: Provider, api_key: str | None = None, api_keys: ApiKeys | None = None, peer: str = "127.0.0.1"
 ) -> AsyncGenerator[httpx.AsyncClient]:
-    app = create_internal_app(providers, None if api_key is None else Secret(api_key))
+    keys = api_keys if api_key is None else ApiKeys([Secret(api_key)])
+    app = create_internal_app(providers, keys)
     transport = httpx.ASGITransport(app, client=(peer, 50000), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
         yield client

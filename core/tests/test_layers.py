@@ -15,6 +15,7 @@ LAYERS = (
     "errors",
     "background",
     "topics",
+    "patterns",
     "node",
     "interest",
     "frames",
@@ -26,6 +27,7 @@ LAYERS = (
     "plugins",
     "memory",
     "settings",
+    "tokens",
     "provider",
     "emitter",
     "factory",
@@ -41,7 +43,7 @@ LAYERS = (
 OUTSIDE_LAYERS = {"", "__main__"}  # wigwag/__init__.py gathers the public names; __main__ calls cli
 
 # No sockets, no clocks, no tasks: tested as pure functions.
-SANS_IO = ("interest", "frames", "wire", "provider.channels", "provider.resync", "sockets.queue")
+SANS_IO = ("interest", "patterns", "frames", "wire", "provider.channels", "provider.resync", "sockets.queue")
 IO = ("anyio", "asyncio", "socket", "starlette", "threading", "time", "trio", "uvicorn")
 
 # What a module (and what is in it) never imports.

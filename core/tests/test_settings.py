@@ -15,6 +15,7 @@ from wigwag.settings import (
     Listen,
     Origin,
     Secret,
+    Secrets,
     ServiceSettings,
     check_unknown,
     is_service_link,
@@ -182,7 +183,7 @@ def test_a_secret_shows_itself_only_when_asked() -> None:
     secret = Secret("hunter2")
     shown = [str(secret), repr(secret), f"{secret}", f"{secret!r}", "%s" % secret, repr([secret])]  # noqa: UP031
     assert not [text for text in shown if "hunter2" in text]
-    assert "hunter2" not in repr(ServiceSettings(api_key=secret))
+    assert "hunter2" not in repr(ServiceSettings(api_key=Secrets([secret])))
     assert secret.reveal() == "hunter2"
     assert type(secret.reveal()) is str
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from wigwag.service.app import STATIC, create_app, url_of
-from wigwag.settings import Listen, Secret, ServiceSettings
+from wigwag.settings import Listen, Secrets, ServiceSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -78,14 +78,17 @@ def test_the_page_has_no_inline_code_and_nothing_from_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("settings", "info"),
     [
-        (ServiceSettings(), {"publishUrl": "http://127.0.0.1:9000/api/publish", "needsKey": False}),
         (
-            ServiceSettings(internal_listen=Listen("::1", 7), api_key=Secret("s3cret")),
-            {"publishUrl": "http://[::1]:7/api/publish", "needsKey": True},
+            ServiceSettings(),
+            {"publishUrl": "http://127.0.0.1:9000/api/publish", "needsKey": False, "needsToken": False},
+        ),
+        (
+            ServiceSettings(internal_listen=Listen("::1", 7), api_key=Secrets.parse("s3cret")),
+            {"publishUrl": "http://[::1]:7/api/publish", "needsKey": True, "needsToken": False},
         ),
         (
             ServiceSettings(internal_listen=Listen("", 7)),
-            {"publishUrl": "http://127.0.0.1:7/api/publish", "needsKey": False},
+            {"publishUrl": "http://127.0.0.1:7/api/publish", "needsKey": False, "needsToken": False},
         ),
     ],
 )

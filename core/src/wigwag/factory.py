@@ -19,6 +19,7 @@ from wigwag.settings import (
     Variable,
     check_unknown,
     load_settings,
+    names,
     variables,
 )
 from wigwag.settings.unknown import prefix_of
@@ -26,6 +27,7 @@ from wigwag.settings.unknown import prefix_of
 E = TypeVar("E", bound=Emitter)
 
 PREFIX = "WIGWAG_"
+_SETTINGS = (CoreSettings, ServiceSettings, ProviderSettings)
 
 
 def create_provider(
@@ -127,7 +129,10 @@ def load_core_settings(environ: Mapping[str, str] | None = None) -> CoreSettings
 def load_plugin(name: str, environ: Mapping[str, str]) -> ProviderPlugin[Any]:
     """The plugin of this name, after each ``WIGWAG_…`` variable was seen to be known.  Raises SettingsError."""
     plugin = load(name)
-    known = {variable.name for variable in known_variables(plugin)}
+    known = {
+        *(name for cls in _SETTINGS for name in names(cls, PREFIX)),
+        *names(plugin.settings, prefix_of(plugin.name)),
+    }
     others = {*installed(), *OUR_PROVIDERS} - {name}
     check_unknown(environ, known, others)
     return plugin
@@ -135,11 +140,7 @@ def load_plugin(name: str, environ: Mapping[str, str]) -> ProviderPlugin[Any]:
 
 def known_variables(plugin: ProviderPlugin[Any] | None = None) -> list[Variable]:
     """Every variable that is read, those of a plugin included."""
-    known = [
-        variable
-        for cls in (CoreSettings, ServiceSettings, ProviderSettings)
-        for variable in variables(cls, PREFIX)
-    ]
+    known = [variable for cls in _SETTINGS for variable in variables(cls, PREFIX)]
     if plugin is not None:
         known += variables(plugin.settings, prefix_of(plugin.name))
     return known

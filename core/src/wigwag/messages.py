@@ -335,3 +335,9 @@ class Heartbeat(ServerMessage[Any], name="heartbeat"):
     """A client says, at the application's level, that it is there.  (``2``/``3`` is the protocol's.)"""
 
     timestamp: int | float | None = None
+
+
+class Authenticate(ServerMessage, name="auth.authenticate"):
+    """A client brings a token: to the stock service a newer one, before the one that it came with expires."""
+
+    token: str

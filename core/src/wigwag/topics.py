@@ -11,7 +11,8 @@ MAX_TOPIC_CHARACTERS: Final = 256
 #: Names that begin so are wigwag's own: applications can't publish to them, clients can't join them.
 RESERVED_PREFIX: Final = "__"
 
-_is_topic = re.compile(r"[A-Za-z0-9_:.-]{1,256}", re.ASCII).fullmatch
+#: Whether a text has the form of a topic, be it reserved or not.
+is_topic: Final = re.compile(r"[A-Za-z0-9_:.-]{1,256}", re.ASCII).fullmatch
 
 
 def check_topic(topic: str) -> None:
@@ -21,7 +22,7 @@ def check_topic(topic: str) -> None:
         InvalidTopic: it is empty, longer than 256 characters, has a character outside
             ``[A-Za-z0-9_:.-]``, or begins with ``__``.
     """
-    if type(topic) is str and _is_topic(topic) and topic[:2] != RESERVED_PREFIX:
+    if type(topic) is str and is_topic(topic) and topic[:2] != RESERVED_PREFIX:
         return
     raise InvalidTopic(topic, _broken_rule(topic))
 
@@ -33,7 +34,7 @@ def _broken_rule(topic: object) -> str:
         return "a topic has at least one character"
     if len(topic) > MAX_TOPIC_CHARACTERS:
         return f"a topic has at most {MAX_TOPIC_CHARACTERS} characters, this one has {len(topic)}"
-    if not _is_topic(topic):
+    if not is_topic(topic):
         return "a topic is made of the characters A-Z a-z 0-9 _ : . -"
     return "names that begin with __ are reserved"
 

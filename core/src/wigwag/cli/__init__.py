@@ -86,6 +86,21 @@ Examples:
   wigwag asyncapi main:app                       on standard output
   wigwag asyncapi main:app -o asyncapi.yaml
 """
+_TOKEN_EPILOG = """\b
+Examples:
+  wigwag token --sub ann --topics 'orders:*'
+  wigwag token --sub ann --topics 'user:{sub},news:**' --publish 'chat:*' --ttl 15m
+
+\b
+A pattern is a topic in which a whole segment (between colons) may be * for any one, {sub} for the user, and
+the last one ** for all that follow:
+  orders:*      orders:7, but neither orders nor orders:7:items
+  orders:**     orders:7 and orders:7:items
+  user:{sub}    user:ann, for ann
+
+\b
+A client brings it as ws://…/ws?token=…, as `Authorization: Bearer …`, or in a subprotocol.
+"""
 _LISTEN_EPILOG = """\b
 Examples:
   wigwag listen lobby
@@ -209,12 +224,63 @@ def publish(topic: str, message: str, name: str | None, url: str, key: str | Non
 
 def _key(given: str | None, environ: Mapping[str, str]) -> str | None:
     if given is None:
-        secret = load_settings(ServiceSettings, PREFIX, environ).api_key
-        return None if secret is None else secret.reveal()
+        from wigwag.service.access import api_keys_of
+
+        keys = api_keys_of(load_settings(ServiceSettings, PREFIX, environ))
+        return None if keys is None else keys.first.reveal()
     try:
         return Secret.parse(given).reveal()
     except ValueError:
         raise click.UsageError(f"--key must be {Secret.accepted}") from None
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    from wigwag.cli.token import duration_s
+
+    try:
+        return duration_s(value)
+    except ValueError:
+        accepted = "a duration from 1s to ten years, like 90s, 15m, 1h or 7d"
+        raise click.BadParameter(f"{value!r} is not {accepted}") from None
+
+
+def _patterns(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    return [text for value in values for part in value.split(",") if (text := part.strip())]
+
+
+@cli.command(epilog=_TOKEN_EPILOG)
+@click.option("--sub", metavar="USER", required=True, help="Who it is for.")
+@click.option(
+    "--topics",
+    metavar="PATTERN,…",
+    multiple=True,
+    callback=_patterns,
+    help="Topics that may be joined; none unless given.",
+)
+@click.option(
+    "--publish",
+    metavar="PATTERN,…",
+    multiple=True,
+    callback=_patterns,
+    help="Topics that the client may publish to; none unless given.",
+)
+@click.option(
+    "--ttl",
+    metavar="DURATION",
+    default="1h",
+    show_default=True,
+    callback=_duration,
+    help="How long it is good.",
+)
+def token(sub: str, topics: list[str], publish: list[str], ttl: int) -> None:
+    """Print a token for a client of the stock service (a JWT, HS256).
+
+    It is signed with WIGWAG_JWT_SECRET, or the first line of WIGWAG_JWT_SECRET_FILE, and has the audience and issuer
+    that WIGWAG_JWT_AUDIENCE and WIGWAG_JWT_ISSUER ask for. Whoever has that secret can make tokens.
+    """
+    from wigwag.cli.token import token as make
+
+    click.echo(make(os.environ, sub, topics=topics, publish=publish, ttl_s=ttl))
 
 
 @cli.command(epilog=_LISTEN_EPILOG)

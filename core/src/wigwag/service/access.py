@@ -3,14 +3,72 @@
 from __future__ import annotations
 
 import hmac
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from wigwag.settings import Secret
+from wigwag.errors import SettingsError
+from wigwag.settings import Secret, Secrets, ServiceSettings
 from wigwag.settings.tls import is_loopback
+from wigwag.tokens.files import WatchedFile
+
+
+class ApiKeys:
+    """The keys of backends, each as good as the others, as they are now."""
+
+    def __init__(self, keys: Sequence[Secret] | WatchedFile[Secrets]) -> None:
+        #: The file that they stand in, for who watches it.
+        self.file: WatchedFile[Secrets] | None = keys if isinstance(keys, WatchedFile) else None
+        self._given = keys
+        self._hashed_of: Sequence[Secret] = ()
+        self._hashed: list[bytes] = []
+
+    @property
+    def _now(self) -> Sequence[Secret]:
+        return self._given.value if isinstance(self._given, WatchedFile) else self._given
+
+    @property
+    def first(self) -> Secret:
+        """The one to bring."""
+        return self._now[0]
+
+    def have(self, offered: bytes) -> bool:
+        """Whether it is one of them.  How long that takes tells nothing of them but how many there are."""
+        keys = self._now
+        if keys is not self._hashed_of:
+            self._hashed = [_hash(key.reveal().encode()) for key in keys]
+            self._hashed_of = keys
+        digest = _hash(offered)
+        found = False
+        for key in self._hashed:
+            found |= hmac.compare_digest(digest, key)
+        return found
+
+
+def _hash(key: bytes) -> bytes:
+    return sha256(key).digest()
+
+
+def api_keys_of(settings: ServiceSettings) -> ApiKeys | None:
+    """The keys that the settings name; None where there are none, and only this machine is served.
+
+    Raises:
+        SettingsError: their file can't be read, or both ways of saying them are used.
+    """
+    path = settings.api_key_file
+    if path is None:
+        return None if settings.api_key is None else ApiKeys(settings.api_key)
+    variable = "WIGWAG_API_KEY_FILE"
+    if settings.api_key is not None:
+        raise SettingsError(
+            f"WIGWAG_API_KEY and {variable} are both set: one of them says it", variable=variable
+        )
+    return ApiKeys(WatchedFile(path, Secrets.parse_lines, variable))
 
 
 class RequireAccess:
@@ -20,15 +78,18 @@ class RequireAccess:
     answer: what comes from a browser, or was sent to another name than this machine's, is refused.
     """
 
-    def __init__(self, app: ASGIApp, api_key: Secret | None) -> None:
+    def __init__(self, app: ASGIApp, api_keys: ApiKeys | None, refused: Counter[str] | None = None) -> None:
+        """``refused`` counts who is not served, by why."""
         self._app = app
-        self._key = None if api_key is None else api_key.reveal().encode()
+        self._keys = api_keys
+        self._refused: Counter[str] = Counter() if refused is None else refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         connection = HTTPConnection(scope)
-        if self._key is not None:
-            if not self._brings_key(connection.headers, self._key):
+        if self._keys is not None:
+            if not self._brings_key(connection.headers, self._keys):
+                self._refused["key"] += 1
                 answer = {"error": "Authorization: Bearer with the key (WIGWAG_API_KEY) is required"}
                 challenge = {"WWW-Authenticate": "Bearer"}
                 await JSONResponse(answer, 401, challenge)(scope, receive, send)
@@ -36,15 +97,16 @@ class RequireAccess:
         else:
             why = why_not_local(connection)
             if why is not None:
+                self._refused["not local"] += 1
                 await JSONResponse({"error": why}, 403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     @staticmethod
-    def _brings_key(headers: Headers, key: bytes) -> bool:
+    def _brings_key(headers: Headers, keys: ApiKeys) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         # latin-1 undoes what the server did to the header's bytes, so that any key can be brought.
-        is_key = hmac.compare_digest(token.strip().encode("latin-1"), key)
+        is_key = keys.have(token.strip().encode("latin-1"))
         return scheme.lower() == "bearer" and is_key
 
 

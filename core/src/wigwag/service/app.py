@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +16,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wigwag.errors import InvalidMessage, SocketError
+from wigwag.errors import Forbidden, InvalidMessage, SocketError
 from wigwag.interfaces import WebSocketProvider
-from wigwag.messages import Heartbeat, ServerMessage
+from wigwag.messages import Authenticate, Heartbeat, ServerMessage
 from wigwag.service.access import RequireLocalName
+from wigwag.service.clients import SUBPROTOCOL, Clients
 from wigwag.service.messages import ToTopic, prepare_one
 from wigwag.service.stats import Stats
 from wigwag.settings import CoreSettings, ServiceSettings
@@ -40,7 +41,7 @@ _HEADERS: Final = {
 
 
 class Publish(ServerMessage, name="publish"):
-    """In development mode a client may publish: ``{"topic", "name", "data"}`` or ``{"topic", "text"}``."""
+    """A client that may publishes: ``{"topic", "name", "data"}`` or ``{"topic", "text"}``."""
 
     topic: str
     name: str | UnsetType = UNSET
@@ -52,48 +53,67 @@ def create_app(
     settings: ServiceSettings | None = None,
     core: CoreSettings | None = None,
     *,
+    clients: Clients | None = None,
     provider: WebSocketProvider | None = None,
     only_local: bool = True,
     has_stats: bool = True,
 ) -> Starlette:
-    """The public application of the stock service, in development mode: anyone may join, publish, and see its numbers.
+    """The public application of the stock service.
 
     Args:
         settings: Limits of clients, and the internal address for the page to show.
         core: Which origins may connect.
+        clients: Who decides what clients may do, by their tokens.  None: development mode, in which anyone may join
+            and publish.
         provider: None: as the environment says, made at start.
         only_local: Answer only requests to a name of this machine; a page elsewhere could otherwise reach
             a service that listens on loopback, by DNS rebinding.
-        has_stats: Whether clients may ask for the node's numbers, and the names of its topics.
+        has_stats: Whether every client may ask for the node's numbers, and the names of its topics.
     """
     settings = settings or ServiceSettings()
-    messages = _messages()
+    limits = Limits(
+        message_bytes=settings.message_bytes,
+        messages_per_s=settings.messages_per_s,
+        topics=settings.topics_per_socket,
+    )
+    allowed_origins = (core or CoreSettings()).allowed_origins
+    messages = _messages(clients)
     stats = Stats(lambda: sockets.provider)
     if has_stats:
         stats.add_to(messages)
-    sockets = Sockets(
-        provider,
-        routers=[messages],
-        limits=Limits(
-            message_bytes=settings.message_bytes,
-            messages_per_s=settings.messages_per_s,
-            topics=settings.topics_per_socket,
-        ),
-        allowed_origins=(core or CoreSettings()).allowed_origins,
-    )
+    sockets: Sockets[Any, Any]
+    if clients is None:
+        sockets = Sockets(provider, routers=[messages], limits=limits, allowed_origins=allowed_origins)
+    else:
+        sockets = Sockets(
+            provider,
+            upgrade=clients.upgrade,
+            routers=[messages],
+            open=clients.opened,
+            close=clients.closed,
+            user_id=lambda client: client.grant.user,
+            limits=limits,
+            allowed_origins=allowed_origins,
+            subprotocols=[SUBPROTOCOL],
+        )
 
     async def info(request: Request) -> Response:
         """What the page has to know."""
         return JSONResponse(
             {
                 "publishUrl": f"{url_of(settings.internal_listen)}/api/publish",
-                "needsKey": settings.api_key is not None,
+                "needsKey": settings.api_key is not None or settings.api_key_file is not None,
+                "needsToken": clients is not None,
             }
         )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
-        async with sockets.lifespan(app) as state, stats.running():
+        async with AsyncExitStack() as stack:
+            if clients is not None:
+                await stack.enter_async_context(clients.running())
+            state = await stack.enter_async_context(sockets.lifespan(app))
+            await stack.enter_async_context(stats.running())
             yield state
 
     middleware = [Middleware(_SecurityHeaders)]
@@ -123,8 +143,10 @@ async def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html")
 
 
-def _messages() -> MessageRegistry[None]:
-    async def publish(ctx: SocketContext[None], message: Publish) -> None:
+def _messages(clients: Clients | None) -> MessageRegistry[Any]:
+    async def publish(ctx: SocketContext[Any], message: Publish) -> None:
+        if clients is not None and not clients.may_publish(ctx, message.topic):
+            raise Forbidden
         outgoing = ToTopic(topic=message.topic, name=message.name, data=message.data, text=message.text)
         try:
             _, payload = prepare_one(outgoing)
@@ -132,11 +154,19 @@ def _messages() -> MessageRegistry[None]:
             raise SocketError(VALIDATION_FAILED, exc.details) from None
         await ctx.emitter.publish(message.topic, payload)
 
-    async def heartbeat(ctx: SocketContext[None], message: Heartbeat) -> dict[str, Any]:
+    async def heartbeat(ctx: SocketContext[Any], message: Heartbeat) -> dict[str, Any]:
         return {"timestamp": message.timestamp}
 
-    registry = MessageRegistry[None]().rooms(anyone=True)
-    return registry.on(Heartbeat, heartbeat).on(Publish, publish)
+    registry = MessageRegistry[Any]().on(Heartbeat, heartbeat).on(Publish, publish)
+    if clients is None:
+        return registry.rooms(anyone=True).on(Authenticate, _authenticate_nobody)
+    clients.add_to(registry)
+    return registry.rooms(authorize=clients.may_join)
+
+
+def _authenticate_nobody(ctx: SocketContext[Any], message: Authenticate) -> dict[str, Any]:
+    """In development mode every token is as good as none."""
+    return {"user": None, "expiresInS": None, "left": []}
 
 
 class _SecurityHeaders:

@@ -21,6 +21,7 @@ def banner(
     app: str | None,
     served: ASGIApp | None = None,
     has_key: bool,
+    asks_for_tokens: bool = False,
     is_local: bool,
 ) -> str:
     """A few lines: what runs, where, and how to publish.
@@ -38,7 +39,9 @@ def banner(
     ]
     lines = [" · ".join([f"wigwag {version('wigwag')}", *(named or ["no provider"])])]
     lines += [f"  {name:<9} {text}" for name, text in rows]
-    if not app:
+    if asks_for_tokens:
+        lines.append("Clients bring a token: `wigwag token --help` makes one.  Ctrl-C stops it.")
+    elif not app:
         where = "on this machine" if is_local else "who reaches it, for you said --insecure,"
         lines.append(f"Development mode: anyone {where} may join and publish.  Ctrl-C stops it.")
     return "\n".join(lines) + "\n"

@@ -15,24 +15,32 @@ from wigwag.errors import InvalidMessage, InvalidTopic, NotAccepted, NotRunning,
 from wigwag.frames import check_close_code
 from wigwag.node import node_tag_of
 from wigwag.provider import Provider
-from wigwag.service.access import RequireAccess
+from wigwag.service.access import ApiKeys, RequireAccess
 from wigwag.service.messages import Content, Disconnect, ToAll, ToSocket, ToTopic, decode, prepare
 from wigwag.service.metrics import exposition, registry_of
 from wigwag.service.publishing import NO_PROVIDER, Answer, distinct, publish_all, refusal, running
-from wigwag.settings import Secret
+from wigwag.service.refusals import Refusals
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_internal_app(providers: Sequence[Provider], api_key: Secret | None = None) -> Starlette:
+def create_internal_app(
+    providers: Sequence[Provider],
+    api_keys: ApiKeys | None = None,
+    *,
+    refusals: Refusals | None = None,
+    obstacles: Callable[[], Sequence[str]] = tuple,
+) -> Starlette:
     """The application of the internal port, over the providers that are in the list when it is asked.
 
-    ``api_key`` is what publishers bring; without one only programs of this machine are served. Health and
-    metrics ask for no key.
+    ``api_keys`` are what publishers bring; without any only programs of this machine are served. Health and
+    metrics ask for no key.  ``refusals`` counts who is refused, here and elsewhere; ``obstacles`` says why clients
+    can't be served, beside what the providers say.
     """
-    api = InternalApi(providers)
+    refusals = refusals or Refusals()
+    api = InternalApi(providers, refusals, obstacles)
     return Starlette(
         routes=[
             Mount(
@@ -44,7 +52,7 @@ def create_internal_app(providers: Sequence[Provider], api_key: Secret | None = 
                     Route("/disconnect", api.disconnect, methods=["POST"]),
                     Route("/topics/{topic}", api.topic, methods=["GET"]),
                 ],
-                middleware=[Middleware(RequireAccess, api_key=api_key)],
+                middleware=[Middleware(RequireAccess, api_keys=api_keys, refused=refusals.api)],
             ),
             Route("/livez", api.livez, methods=["GET"]),
             Route("/readyz", api.readyz, methods=["GET"]),
@@ -62,9 +70,12 @@ def create_internal_app(providers: Sequence[Provider], api_key: Secret | None = 
 class InternalApi:
     """The endpoints."""
 
-    def __init__(self, providers: Sequence[Provider]) -> None:
+    def __init__(
+        self, providers: Sequence[Provider], refusals: Refusals, obstacles: Callable[[], Sequence[str]]
+    ) -> None:
         self._providers = providers
-        self._registry = registry_of(providers)
+        self._registry = registry_of(providers, refusals)
+        self._obstacles = obstacles
 
     def deliver(self, kind: type[Content]) -> Endpoint:
         """The endpoint that delivers messages of this kind, one or several."""
@@ -110,7 +121,7 @@ class InternalApi:
         return JSONResponse({"live": True})
 
     async def readyz(self, request: Request) -> Response:
-        """Whether messages can be delivered here: each provider's link is up."""
+        """Whether messages can be delivered here: each provider's link is up, and clients can be let in."""
         providers = running(self._providers)
         down = [
             f"provider {provider.name}: {provider.node.link.describe()}"
@@ -119,6 +130,7 @@ class InternalApi:
         ]
         if not providers:
             down = [NO_PROVIDER]
+        down += self._obstacles()
         if down:
             return JSONResponse({"ready": False, "why": down}, 503)
         return JSONResponse({"ready": True})

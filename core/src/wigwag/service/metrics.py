@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from wigwag.provider import Provider
 from wigwag.provider.counters import Counters
 from wigwag.provider.node import Node
+from wigwag.service.refusals import Refusals
 
 
 class ProviderCollector(Collector):
@@ -53,6 +54,11 @@ class ProviderCollector(Collector):
             "messages_dropped",
             "Messages that a slow socket did not get.",
             lambda counters: counters.dropped,
+        )
+        yield self._by_reason(
+            "refused",
+            "Sockets, messages and joins that were refused, by why.",
+            lambda counters: counters.refused,
         )
         yield self._counter(
             "broker_sessions",
@@ -99,10 +105,37 @@ class ProviderCollector(Collector):
         return family
 
 
-def registry_of(providers: Sequence[Provider]) -> CollectorRegistry:
+class RefusalCollector(Collector):
+    """Reads what was refused before it got as far as a provider."""
+
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals = refusals
+
+    def collect(self) -> Iterator[Metric]:
+        """One family after the other."""
+        refusals = self._refusals
+        yield _reasons("tokens_refused", "Tokens of clients that were refused, by why.", refusals.tokens)
+        yield _reasons("api_refused", "Requests to the internal API that were refused, by why.", refusals.api)
+        yield _reasons(
+            "connections_refused",
+            "Connections that were refused before the application saw them, by why.",
+            refusals.connections,
+        )
+
+
+def _reasons(name: str, help: str, counts: dict[str, int]) -> Metric:
+    family = CounterMetricFamily(f"wigwag_{name}", help, labels=["reason"])
+    for reason, count in counts.items():
+        family.add_metric([reason], count)
+    return family
+
+
+def registry_of(providers: Sequence[Provider], refusals: Refusals | None = None) -> CollectorRegistry:
     """A registry of its own, with the providers' numbers and the process's (memory, CPU, files)."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ProviderCollector(providers))
+    if refusals is not None:
+        registry.register(RefusalCollector(refusals))
     ProcessCollector(registry=registry)
     return registry
 

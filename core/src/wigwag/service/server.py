@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -19,13 +19,17 @@ from starlette.types import ASGIApp
 from wigwag.errors import WigwagError
 from wigwag.provider import Provider
 from wigwag.provider.hosting import hosted
+from wigwag.service.access import ApiKeys, api_keys_of
 from wigwag.service.addresses import CannotServe, bind, check_exposure, is_local
 from wigwag.service.app import create_app
 from wigwag.service.banner import banner
+from wigwag.service.clients import Clients, clients_of
 from wigwag.service.internal import create_internal_app
 from wigwag.service.loading import Watched, load_app
 from wigwag.service.publishing import running
+from wigwag.service.refusals import Refusals
 from wigwag.settings import CoreSettings, Listen, ServiceSettings
+from wigwag.tokens.files import watch
 from wigwag.uvicorn import WebSocketProtocol
 
 logger: logging.Logger = logging.getLogger("wigwag.service")
@@ -53,7 +57,10 @@ def serve(
         CannotServe: an address can't be listened on, or the application failed as it started.
         KeyboardInterrupt: a second signal ended it.
     """
-    check_exposure(settings, stock=app is None)
+    refusals = Refusals()
+    clients = clients_of(settings, refusals.tokens) if app is None else None
+    api_keys = api_keys_of(settings)
+    check_exposure(settings, is_open=app is None and clients is None, has_key=api_keys is not None)
     given = load_app(app, app_dir) if app else None
     _set_up_logging(settings.log_level)
     with ExitStack() as bound:
@@ -63,8 +70,11 @@ def serve(
         )
         # What it came to, where port 0 asked for any.
         settings = replace(settings, listen=_address(public), internal_listen=_address(internal))
-        only_local = is_local(settings.listen) and not settings.insecure
-        service = _Service(settings, app, given or create_app(settings, core, only_local=only_local))
+        only_local = clients is None and is_local(settings.listen) and not settings.insecure
+        served = given or create_app(
+            settings, core, clients=clients, only_local=only_local, has_stats=clients is None
+        )
+        service = _Service(settings, app, served, clients=clients, api_keys=api_keys, refusals=refusals)
         use_uvloop = importlib.util.find_spec("uvloop") is not None
         anyio.run(service.run, public, internal, backend_options={"use_uvloop": use_uvloop})
 
@@ -109,8 +119,20 @@ class _Server(uvicorn.Server):
 class _Service:
     """Two servers, one life."""
 
-    def __init__(self, settings: ServiceSettings, name: str | None, app: ASGIApp) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        name: str | None,
+        app: ASGIApp,
+        *,
+        clients: Clients | None,
+        api_keys: ApiKeys | None,
+        refusals: Refusals,
+    ) -> None:
         self._settings = settings
+        self._clients = clients
+        self._api_keys = api_keys
+        self._refusals = refusals
         self._name = name
         self._providers: list[Provider] = []
         self._app = app
@@ -129,7 +151,9 @@ class _Service:
             proxy_headers=False,  # X-Forwarded-For is any client's to write, until a setting says whose counts
         )
         internal = _Server(
-            create_internal_app(self._providers, self._settings.api_key),
+            create_internal_app(
+                self._providers, self._api_keys, refusals=self._refusals, obstacles=self._obstacles
+            ),
             lifespan="off",
             ws="none",
             proxy_headers=False,  # who the peer is decides what it may do
@@ -138,6 +162,8 @@ class _Service:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._obey_signals, tasks.cancel_scope, public)
+                if self._api_keys is not None and self._api_keys.file is not None:
+                    tasks.start_soon(watch, [self._api_keys.file])
                 await self._live(public, public_socket, internal, internal_socket)
                 tasks.cancel_scope.cancel()
         except* CannotServe as group:
@@ -146,6 +172,9 @@ class _Service:
             raise error
         if self._was_killed:
             raise KeyboardInterrupt
+
+    def _obstacles(self) -> Sequence[str]:
+        return () if self._clients is None else self._clients.obstacles
 
     async def _live(
         self,
@@ -185,7 +214,8 @@ class _Service:
             providers,
             app=self._name,
             served=self._app,
-            has_key=self._settings.api_key is not None,
+            has_key=self._api_keys is not None,
+            asks_for_tokens=self._clients is not None,
             is_local=is_local(self._settings.listen),
         )
         sys.stderr.write(lines)

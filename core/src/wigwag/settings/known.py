@@ -6,9 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from wigwag.patterns import Pattern
 from wigwag.settings.fields import setting
-from wigwag.settings.values import Listen, Origin, Secret
+from wigwag.settings.values import JwksUrl, Listen, Origin, SecretFile, Secrets
 
+#: Of public keys: a JWK Set's. RFC 7518, section 3.1, and RFC 8037.
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 
@@ -43,12 +46,43 @@ class ServiceSettings:
         Listen("127.0.0.1", 9000),
         "Where backends publish, and health and metrics are asked for; never to be open to the public.",
     )
-    api_key: Secret | None = setting(
+    api_key: Secrets | None = setting(
         None,
         "What backends send as `Authorization: Bearer …` to publish. Without it only this machine may.",
     )
+    api_key_file: SecretFile | None = setting(
+        None, "The same from a file, one key a line, which is read again when it changes."
+    )
+    jwt_secret: Secrets | None = setting(
+        None,
+        "Clients of the stock service bring a token (HS256) that was signed with this; at least 32 characters.",
+    )
+    jwt_secret_file: SecretFile | None = setting(
+        None, "The same from a file, one secret a line, which is read again when it changes."
+    )
+    jwks_url: JwksUrl | None = setting(
+        None, "Where the public keys of whoever issues tokens are fetched (a JWK Set)."
+    )
+    jwks_file: SecretFile | None = setting(None, "The same from a file, which is read again when it changes.")
+    jwks_refresh_s: float = setting(
+        300.0, "How often the keys are fetched again; also when a token names one that is new."
+    )
+    jwt_algorithms: tuple[Algorithm, ...] = setting(
+        ("RS256", "ES256", "EdDSA"), "By which algorithms a token of a public key may be signed."
+    )
+    jwt_audience: tuple[str, ...] = setting((), "Whom a token must be for (`aud`): one of these.")
+    jwt_issuer: tuple[str, ...] = setting((), "Who must have issued a token (`iss`): one of these.")
+    jwt_leeway_s: float = setting(10.0, "By how much the clocks of issuer and server may differ.", at_least=0)
+    jwt_topics: tuple[Pattern, ...] = setting(
+        (), "Topics that each client with a token may join, beside those of its claim `topics`."
+    )
+    jwt_publish: tuple[Pattern, ...] = setting(
+        (), "Topics that each client with a token may publish to, beside those of its claim `publish`."
+    )
     insecure: bool = setting(
-        False, "Let the stock service listen beyond this machine although anyone may join and publish."
+        False,
+        "Let the stock service listen beyond this machine although it asks for no token, so that anyone may join "
+        "and publish.",
     )
     log_level: LogLevel = setting("info", "The least severe that is logged, to standard error.")
     messages_per_s: float = setting(

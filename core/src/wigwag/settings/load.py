@@ -13,6 +13,8 @@ from wigwag.settings.values import Form, form_of
 T = TypeVar("T")
 
 _LONGEST_SHOWN = 60
+_FILE = "_FILE"
+_LONGEST_SECRET = 64 * 1024
 
 
 class Variable(NamedTuple):
@@ -37,6 +39,8 @@ def load_settings(cls: type[T], prefix: str, environ: Mapping[str, str]) -> T:
     values: dict[str, Any] = {}
     for field, name, form in _fields(cls, prefix):
         text = environ.get(name)
+        if form.is_secret and _may_stand_in_file(cls, field):
+            text = _from_file(name, text, form, environ)
         if text is not None and not is_service_link(name, text):
             values[field.name] = _parse(name, text, form)
         elif _is_required(field):
@@ -50,6 +54,44 @@ def variables(cls: type[Any], prefix: str) -> list[Variable]:
         Variable(name, _shown_default(field), form.accepted, field.metadata.get("help", ""))
         for field, name, form in _fields(cls, prefix)
     ]
+
+
+def names(cls: type[Any], prefix: str) -> list[str]:
+    """The variables that :func:`load_settings` looks at: those of the fields, and of files in which secrets stand."""
+    found: list[str] = []
+    for field, name, form in _fields(cls, prefix):
+        found.append(name)
+        if form.is_secret and _may_stand_in_file(cls, field):
+            found.append(f"{name}{_FILE}")
+    return found
+
+
+def _may_stand_in_file(cls: type[Any], field: dataclasses.Field[Any]) -> bool:
+    """Whether a secret may be given by a file, read once.  Not where the class has a field for its file: then what is
+    read there, and when, is the class's own matter."""
+    return all(other.name != f"{field.name}{_FILE.lower()}" for other in dataclasses.fields(cls))
+
+
+def _from_file(name: str, text: str | None, form: Form, environ: Mapping[str, str]) -> str | None:
+    """The secret, where ``…_FILE`` says in which file it stands, as Kubernetes and others mount them."""
+    variable = f"{name}{_FILE}"
+    path = environ.get(variable)
+    if path is None:
+        return text
+    if text is not None:
+        raise SettingsError(f"{name} and {variable} are both set: one of them says it", variable=variable)
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = file.read(_LONGEST_SECRET + 1).strip()
+    except (OSError, ValueError) as exc:
+        why = (exc.strerror or str(exc)).lower() if isinstance(exc, OSError) else "it is no text"
+        raise SettingsError(f"{variable}={path}: {why}", variable=variable) from None
+    try:
+        form.parse(found)
+    except ValueError:
+        text = f"{variable}={path}: what stands in it must be {form.accepted}"
+        raise SettingsError(text, variable=variable) from None
+    return found
 
 
 def _fields(cls: type[Any], prefix: str) -> Iterator[tuple[dataclasses.Field[Any], str, Form]]:

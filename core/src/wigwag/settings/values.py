@@ -11,6 +11,8 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
+from wigwag.settings.tls import is_loopback
+
 _is_whole_number = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII).fullmatch
 _is_number = re.compile(
     r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE
@@ -25,6 +27,9 @@ class Secret(str):
 
     __slots__ = ()
     accepted: ClassVar[str] = "printable ASCII characters, at least one, without spaces around them"
+    is_secret: ClassVar[bool] = True
+    #: An empty one is a mistake, and must not open what it was to close.
+    refuses_empty: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, text: str) -> Secret:
@@ -45,6 +50,78 @@ class Secret(str):
 
     def __format__(self, spec: str) -> str:
         return format("***", spec)
+
+
+class Secrets(tuple[Secret, ...]):
+    """Several secrets of which each counts, so that one may be exchanged for another; at least one."""
+
+    __slots__ = ()
+    accepted: ClassVar[str] = (
+        "printable ASCII characters without spaces around them; several with commas between"
+    )
+    is_secret: ClassVar[bool] = True
+    refuses_empty: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, text: str) -> Secrets:
+        """Raises ValueError where one is empty, or could not be sent in an HTTP header as it is."""
+        return cls(Secret.parse(part) for part in text.split(","))
+
+    @classmethod
+    def parse_lines(cls, content: bytes) -> Secrets:
+        """Those of a file, one a line; a comma is a character like others.
+
+        Raises:
+            ValueError: there is none, or one that could not be sent; with words that do not show it.
+        """
+        try:
+            lines = [line.strip() for line in content.decode("ascii").splitlines()]
+            found = cls(Secret.parse(line) for line in lines if line)
+        except ValueError:
+            raise ValueError("each line must be printable ASCII characters") from None
+        if not found:
+            raise ValueError("it is empty, and must have a secret a line")
+        return found
+
+
+class SecretFile(str):
+    """The path of a file with secrets or keys."""
+
+    __slots__ = ()
+    accepted: ClassVar[str] = "a path"
+    refuses_empty: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, text: str) -> SecretFile:
+        """Raises ValueError where it is empty."""
+        if not text:
+            raise ValueError("no path")
+        return cls(text)
+
+
+class JwksUrl(str):
+    """Where a JWK Set is fetched: over HTTPS, so that nobody on the way can exchange it."""
+
+    __slots__ = ()
+    accepted: ClassVar[str] = "an https URL (http only to this machine)"
+    refuses_empty: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, text: str) -> JwksUrl:
+        """Raises ValueError unless it is such a URL, without a login or a fragment."""
+        parts = urlsplit(text)
+        _ = parts.port  # raises where it is no number, or too large
+        host = parts.hostname
+        if (
+            not host
+            or parts.username is not None
+            or parts.fragment
+            or not (text.isascii() and text.isprintable())
+        ):
+            raise ValueError(text)
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+            raise ValueError(text)
+        return cls(text)
 
 
 class Listen(NamedTuple):
@@ -98,6 +175,7 @@ class Form:
     accepted: str
     parse: Callable[[str], Any]
     is_secret: bool = False
+    refuses_empty: bool = False
 
 
 def form_of(type_: Any, name: str, metadata: Mapping[str, Any]) -> Form:
@@ -111,7 +189,7 @@ def form_of(type_: Any, name: str, metadata: Mapping[str, Any]) -> Form:
         inner = [arg for arg in get_args(type_) if arg is not NoneType]
         if len(inner) == 1:
             form = form_of(inner[0], name, metadata)
-            if form.is_secret:  # an empty one is a mistake, and must not open what it was to close
+            if form.refuses_empty:
                 return form
             return Form(form.accepted, lambda text: form.parse(text) if text else None)
     elif origin is Literal:
@@ -131,7 +209,8 @@ def form_of(type_: Any, name: str, metadata: Mapping[str, Any]) -> Form:
         return Form("a path", Path)
     elif hasattr(type_, "parse"):
         accepted = _ACCEPTED.get(type_) or type_.accepted
-        return Form(accepted, type_.parse, isinstance(type_, type) and issubclass(type_, Secret))
+        is_secret, refuses_empty = (getattr(type_, name, False) for name in ("is_secret", "refuses_empty"))
+        return Form(accepted, type_.parse, is_secret, refuses_empty)
     raise TypeError(f"the setting {name!r} has the type {type_!r}, which can't be read from a variable")
 
 

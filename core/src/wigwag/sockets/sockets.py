@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from typing_extensions import TypeVar
 
 from wigwag.emitter import Emitter
-from wigwag.errors import NotRunning, SettingsError
+from wigwag.errors import NotRunning, SettingsError, SocketError
 from wigwag.factory import create_provider, load_core_settings
 from wigwag.frames import check_close_code, fit_reason
 from wigwag.interfaces import WebSocketProvider
@@ -118,7 +118,8 @@ class Sockets(Generic[V, E]):
                 (``WIGWAG_PROVIDER``), made at start.
             upgrade: ``async (HTTPConnection) -> user``, before the handshake is accepted.  None, or an
                 exception: the socket is accepted and at once closed with 1008, since a browser can't see
-                why a handshake fails.  ``HTTPException`` is that HTTP answer.
+                why a handshake fails; the reason is the text of a ``SocketError``, else "refused".
+                ``HTTPException`` is that HTTP answer.
             routers: Where messages go by their type.
             connection_guards: Asked once a socket, before the routers' own.
             guards: Asked before every routed message, before the routers' own.
@@ -281,6 +282,7 @@ class Sockets(Generic[V, E]):
             await _deny(websocket, 403, "this origin may not connect")
             return
         user: Any = None
+        reason = "refused"
         if self._upgrade is not None:
             try:
                 user, is_late = await _within(self._app.limits.upgrade_timeout_s, self._upgrade, websocket)
@@ -293,10 +295,12 @@ class Sockets(Generic[V, E]):
                 self._app.counters.refused["upgrade"] += 1
                 await _deny(websocket, exc.status_code, exc.detail, dict(exc.headers or {}))
                 return
+            except SocketError as exc:
+                reason = exc.text
             except Exception:
                 logger.exception("the upgrade hook failed: the socket is refused")
             if user is None:
-                await self.refuse(websocket)
+                await self.refuse(websocket, reason=reason)
                 return
             try:
                 self._require_running()

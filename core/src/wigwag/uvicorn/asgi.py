@@ -8,12 +8,12 @@ from collections import deque
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from uvicorn.protocols.utils import (
     ClientDisconnected,
     get_client_addr,
     get_local_addr,
-    get_path_with_query_string,
     get_remote_addr,
 )
 
@@ -322,8 +322,10 @@ class AsgiCall:
     def _log(self, outcome: str) -> None:
         if logger.isEnabledFor(logging.INFO):
             scope: Any = self._scope
+            # Not the query: the tokens of browsers stand there.
+            query = "?…" if scope["query_string"] else ""
             logger.info(
-                '%s - "WebSocket %s" %s', get_client_addr(scope), get_path_with_query_string(scope), outcome
+                '%s - "WebSocket %s%s" %s', get_client_addr(scope), quote(scope["path"]), query, outcome
             )
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
