@@ -17,6 +17,7 @@ PLAYED = {
     "docs/migrating/orijs.md",
     "docs/recipes/django.md",
     "docs/recipes/fastapi.md",
+    "docs/operations/security.md",
     "docs/tutorial.md",
     "docs/wire-protocol.md",
     "docs/writing-a-provider.md",

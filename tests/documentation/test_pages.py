@@ -9,6 +9,7 @@ import pytest
 
 from documentation.player import Player
 from documents import ROOT, blocks
+from e2e.wire import wait_until
 from servers.redis import RedisServer
 
 SMALLEST = (ROOT / "examples/programs/smallest.py").read_text()
@@ -70,6 +71,14 @@ def test_an_example_runs_as_it_says(tmp_path: Path, page: str) -> None:
     checkout(tmp_path / "project", str(Path(page).parent))
     with Player(ROOT / page, tmp_path) as player:
         player.play()
+
+
+@pytest.mark.needs("openssl")
+def test_a_token_is_made_and_lets_its_bearer_listen(tmp_path: Path) -> None:
+    with Player(ROOT / "docs/operations/security.md", tmp_path) as player:
+        player.play()
+        wait_until(lambda: "listening to orders:7" in player.log, "the client has joined")
+        assert "no answer" not in player.log
 
 
 def test_a_provider_is_begun(tmp_path: Path) -> None:
