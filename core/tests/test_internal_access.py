@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from clocks import backend
 from internal_api import LOBBY, Api, connected
+from wigwag.errors import SettingsError
 from wigwag.memory import MemoryBroker
 from wigwag.provider import Provider
+from wigwag.service.access import ApiKeys, api_keys_of
+from wigwag.settings import SecretFile, Secrets, ServiceSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +62,66 @@ async def test_a_key_need_not_be_ascii() -> None:
     async with Provider(MemoryBroker()) as provider, connected(provider, api_key="clé") as client:
         headers = [(b"authorization", "Bearer clé".encode())]
         assert (await client.post("/api/publish", json=LOBBY, headers=headers)).status_code == 202
+
+
+async def test_of_several_keys_each_counts() -> None:
+    keys = ApiKeys(Secrets.parse("first,second"))
+    async with (
+        Provider(MemoryBroker()) as provider,
+        connected(provider, api_keys=keys, peer="10.1.2.3") as client,
+    ):
+        for key, status in (("first", 202), ("second", 202), ("first,second", 401), ("", 401), ("firs", 401)):
+            headers = {"authorization": f"Bearer {key}"}
+            assert (await client.post("/api/publish", json=LOBBY, headers=headers)).status_code == status
+
+
+async def test_keys_are_exchanged_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(function: Any, *args: Any, **_: Any) -> Any:
+        return function(*args)
+
+    monkeypatch.setattr("wigwag.tokens.files.to_thread.run_sync", at_once)
+    path = tmp_path / "keys"
+    write(path, "old\n")
+    keys = api_keys_of(ServiceSettings(api_key_file=SecretFile(path)))
+    assert keys is not None
+    assert keys.file is not None
+
+    async def statuses(client: httpx.AsyncClient) -> list[int]:
+        headers = [{"authorization": f"Bearer {key}"} for key in ("old", "new")]
+        return [(await client.post("/api/publish", json=LOBBY, headers=each)).status_code for each in headers]
+
+    async with Provider(MemoryBroker()) as provider, connected(provider, api_keys=keys) as client:
+        assert await statuses(client) == [202, 401]
+        for content, expected in (("old\nnew\n", [202, 202]), ("new\n", [401, 202]), ("", [401, 202])):
+            write(path, content)
+            await keys.file.look()
+            assert await statuses(client) == expected
+    assert keys.first.reveal() == "new"
+
+
+def write(path: Path, content: str) -> None:
+    path.write_text(content)
+
+
+def test_keys_are_said_in_one_way(tmp_path: Path) -> None:
+    settings = ServiceSettings(api_key=Secrets.parse("a"), api_key_file=SecretFile(tmp_path / "keys"))
+    with pytest.raises(SettingsError, match=r"^WIGWAG_API_KEY and WIGWAG_API_KEY_FILE are both set"):
+        api_keys_of(settings)
+    with pytest.raises(SettingsError, match=r"^WIGWAG_API_KEY_FILE=.*/keys: no such file or directory$"):
+        api_keys_of(ServiceSettings(api_key_file=SecretFile(tmp_path / "keys")))
+    assert api_keys_of(ServiceSettings()) is None
+
+
+async def test_who_is_refused_is_counted_by_why() -> None:
+    async with Provider(MemoryBroker(), name="memory") as provider:
+        async with connected(provider, peer="10.0.0.7") as client:
+            await client.post("/api/publish", json=LOBBY)
+            page = (await client.get("/metrics")).text
+            assert 'wigwag_api_refused_total{reason="not local"} 1.0' in page
+        async with connected(provider, api_key="s3cret") as client:
+            await client.post("/api/publish", json=LOBBY)
+            page = (await client.get("/metrics")).text
+            assert 'wigwag_api_refused_total{reason="key"} 1.0' in page
 
 
 async def test_with_a_key_a_wrong_path_tells_nothing_to_who_has_none() -> None:

@@ -20,6 +20,7 @@ from wigwag.settings import (
     check_unknown,
     is_service_link,
     load_settings,
+    names,
     setting,
     variables,
 )
@@ -186,6 +187,83 @@ def test_a_secret_shows_itself_only_when_asked() -> None:
     assert "hunter2" not in repr(ServiceSettings(api_key=Secrets([secret])))
     assert secret.reveal() == "hunter2"
     assert type(secret.reveal()) is str
+
+
+# Secrets in files
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter2\n")
+    assert load(PASSWORD_FILE=str(tmp_path / "password")).password == Secret("hunter2")
+    assert "WIGWAG_X_PASSWORD_FILE" in names(Example, "WIGWAG_X_")
+    assert "WIGWAG_X_URL_FILE" not in names(Example, "WIGWAG_X_")
+
+
+def test_it_stands_in_one_place(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter2")
+    with pytest.raises(SettingsError) as caught:
+        load(PASSWORD="hunter2", PASSWORD_FILE=str(tmp_path / "password"))
+    assert str(caught.value) == (
+        "WIGWAG_X_PASSWORD and WIGWAG_X_PASSWORD_FILE are both set: one of them says it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such file or directory"),
+        (b"", "what stands in it must be printable ASCII characters"),
+        (b"hunter2\nhunter3", "what stands in it must be printable ASCII characters"),
+        (b"\xff", "it is no text"),
+    ],
+)
+def test_a_file_that_can_not_be_used_is_said_and_not_shown(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "password"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"^WIGWAG_X_PASSWORD_FILE={path}: {said}") as caught:
+        load(PASSWORD_FILE=str(path))
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["API_KEY", "API_KEY_FILE", "JWT_SECRET", "JWT_SECRET_FILE", "JWKS_URL", "JWKS_FILE"]
+)
+def test_an_empty_one_does_not_open_what_it_was_to_close(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^WIGWAG_{name}"):
+        load_settings(ServiceSettings, "WIGWAG_", {f"WIGWAG_{name}": ""})
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("https://id.example/keys", True),
+        ("https://id.example:8443/keys?x=1", True),
+        ("http://127.0.0.1:9/keys", True),
+        ("http://localhost/keys", True),
+        ("http://[::1]/keys", True),
+        ("http://id.example/keys", False),
+        ("http://localhost.evil.example/keys", False),
+        ("http://127.0.0.1.evil.example/keys", False),
+        ("https://user:hunter2@id.example/keys", False),
+        ("https://id.example/keys#x", False),
+        ("https:///keys", False),
+        ("file:///etc/passwd", False),
+        ("ftp://id.example/keys", False),
+        ("https://id.example:99999/", False),
+        ("https://id.example/ä", False),
+    ],
+)
+def test_keys_are_fetched_over_https(text: str, is_one: bool) -> None:
+    environ = {"WIGWAG_JWKS_URL": text}
+    if is_one:
+        assert load_settings(ServiceSettings, "WIGWAG_", environ).jwks_url == text
+        return
+    with pytest.raises(SettingsError, match=r"an https URL \(http only to this machine\)") as caught:
+        load_settings(ServiceSettings, "WIGWAG_", environ)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_each_setting_is_described_with_its_default_form_and_help() -> None:

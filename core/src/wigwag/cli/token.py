@@ -71,5 +71,5 @@ def duration_s(text: str) -> int:
     """Seconds of ``90``, ``90s``, ``15m``, ``1h`` or ``7d``.  Raises ValueError."""
     found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text, re.ASCII)
     if found is None or not 0 < (seconds := int(found[1]) * _UNITS_S[found[2]]) <= _LONGEST_S:
-        raise ValueError(text)
+        raise ValueError(f"no duration: {text}")
     return seconds
