@@ -75,6 +75,8 @@ def create_app(
         message_bytes=settings.message_bytes,
         messages_per_s=settings.messages_per_s,
         topics=settings.topics_per_socket,
+        joins_per_s=settings.joins_per_s,
+        sockets_per_user=settings.connections_per_user,
     )
     allowed_origins = (core or CoreSettings()).allowed_origins
     messages = _messages(clients)

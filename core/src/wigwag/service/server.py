@@ -23,6 +23,7 @@ from wigwag.service.access import ApiKeys, api_keys_of
 from wigwag.service.addresses import CannotServe, bind, check_exposure, is_local
 from wigwag.service.app import create_app
 from wigwag.service.banner import banner
+from wigwag.service.capacity import capacity, raise_file_limit
 from wigwag.service.clients import Clients, clients_of
 from wigwag.service.internal import create_internal_app
 from wigwag.service.loading import Watched, load_app
@@ -31,6 +32,7 @@ from wigwag.service.refusals import Refusals
 from wigwag.settings import CoreSettings, Listen, ServiceSettings
 from wigwag.tokens.files import watch
 from wigwag.uvicorn import WebSocketProtocol
+from wigwag.uvicorn.http import Gate, limited_http
 
 logger: logging.Logger = logging.getLogger("wigwag.service")
 
@@ -90,7 +92,6 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -133,6 +134,14 @@ class _Service:
         self._clients = clients
         self._api_keys = api_keys
         self._refusals = refusals
+        max_sockets, spare_connections = capacity(settings, raise_file_limit())
+        self._gate = Gate(
+            max_sockets=max_sockets,
+            spare_connections=spare_connections,
+            handshakes_per_s=settings.handshakes_per_s,
+            head_timeout_s=settings.handshake_timeout_s,
+            refused=refusals.connections,
+        )
         self._name = name
         self._providers: list[Provider] = []
         self._app = app
@@ -144,6 +153,7 @@ class _Service:
         hosted.set(self._providers)  # each provider that the application starts is added
         public = _Server(
             self._watched,
+            http=limited_http(self._gate),
             # The stock service must start; an application need not know lifespans.
             lifespan="auto" if self._name else "on",
             ws=WebSocketProtocol,
@@ -154,6 +164,7 @@ class _Service:
             create_internal_app(
                 self._providers, self._api_keys, refusals=self._refusals, obstacles=self._obstacles
             ),
+            http=limited_http(Gate(head_timeout_s=self._settings.handshake_timeout_s)),
             lifespan="off",
             ws="none",
             proxy_headers=False,  # who the peer is decides what it may do
@@ -174,7 +185,10 @@ class _Service:
             raise KeyboardInterrupt
 
     def _obstacles(self) -> Sequence[str]:
-        return () if self._clients is None else self._clients.obstacles
+        found = [] if self._clients is None else self._clients.obstacles
+        if self._gate.is_full:
+            found.append(f"full: {self._gate.sockets} sockets (WIGWAG_MAX_CONNECTIONS)")
+        return found
 
     async def _live(
         self,

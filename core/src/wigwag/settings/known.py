@@ -85,6 +85,24 @@ class ServiceSettings:
         "and publish.",
     )
     log_level: LogLevel = setting("info", "The least severe that is logged, to standard error.")
+    max_connections: int | None = setting(
+        None,
+        "How many sockets a process has at once; more are answered 503. Unless set, as many as it may open files for.",
+        at_least=1,
+    )
+    connections_per_user: int = setting(
+        100,
+        "How many sockets a user of the stock service has at once on a process; one more is closed with 1013.",
+        at_least=1,
+    )
+    handshakes_per_s: float = setting(
+        1000.0,
+        "How many sockets are let in in a second, and twice that at once; more are answered 503.",
+        above=0,
+    )
+    handshake_timeout_s: float = setting(
+        10.0, "How long who connects may take to ask for something; then the connection is closed."
+    )
     messages_per_s: float = setting(
         100.0, "How many messages a client of the stock service may send in a second.", above=0
     )
@@ -93,4 +111,7 @@ class ServiceSettings:
     )
     topics_per_socket: int = setting(
         100, "How many topics a client of the stock service may join at once.", at_least=1
+    )
+    joins_per_s: float = setting(
+        50.0, "How many topics a client of the stock service may join in a second.", above=0
     )

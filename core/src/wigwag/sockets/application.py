@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Application:
         self.limits = limits
         self.counters: Counters = Counters()
         self.sessions: set[Session] = set()
+        self._sockets_of: Counter[str] = Counter()
         self._ended: anyio.Event | None = None
         self._user_id = user_id
         #: Whether all messages go to ``on_message`` as they are.
@@ -78,9 +80,27 @@ class Application:
             return self._user_id(user)
         return user if isinstance(user, str) else None
 
+    def may_have_another(self, user_id: str | None) -> bool:
+        """Whether the user may have one more socket; it is counted, until :meth:`has_one_less`."""
+        limit = self.limits.sockets_per_user
+        if limit is None or user_id is None:
+            return True
+        if self._sockets_of[user_id] >= limit:
+            return False
+        self._sockets_of[user_id] += 1
+        return True
+
+    def has_one_less(self, user_id: str | None) -> None:
+        """A socket of the user's has ended, or did not come about."""
+        if user_id is not None and user_id in self._sockets_of:
+            self._sockets_of[user_id] -= 1
+            if not self._sockets_of[user_id]:
+                del self._sockets_of[user_id]
+
     def forget(self, session: Session) -> None:
         """A session has ended."""
         self.sessions.discard(session)
+        self.has_one_less(session.user_id)
         if self._ended is not None and not self.sessions:
             self._ended.set()
 

@@ -13,7 +13,7 @@ from wigwag.errors import SocketError
 from wigwag.frames import check_close_code
 from wigwag.messages import Emittable, payload_of
 from wigwag.sockets.handlers import DONE, Done
-from wigwag.sockets.limits import TOO_MANY_TOPICS
+from wigwag.sockets.limits import TOO_MANY_JOINS, TOO_MANY_TOPICS
 
 if TYPE_CHECKING:
     from wigwag.sockets.connection import Connection
@@ -107,7 +107,7 @@ class SocketContext(Generic[U_co, E_co]):
         Raises:
             InvalidTopic: a topic can't be used; nothing was subscribed. In a handler it becomes
                 ``Validation failed``.
-            SocketError: more topics than ``Limits.topics``.
+            SocketError: more topics than ``Limits.topics``, or more in a second than ``Limits.joins_per_s``.
             NotLive: the broker did not confirm within its limit. The wish stands.
             TopicRefused: the broker forbids the topic.
             NotConnected: the socket has gone.
@@ -118,6 +118,9 @@ class SocketContext(Generic[U_co, E_co]):
         if len(wanted) + len(topics) > limit and len(wanted) + len(set(topics) - wanted) > limit:
             session.violated(TOO_MANY_TOPICS)
             raise SocketError(TOO_MANY_TOPICS)
+        if not session.may_ask_for(len(topics)):
+            session.violated(TOO_MANY_JOINS)
+            raise SocketError(TOO_MANY_JOINS)
         await session.provider.subscribe(session.id, *topics)
 
     async def unsubscribe(self, *topics: str) -> None:

@@ -16,6 +16,7 @@ SlowPolicy = Literal["close", "drop", "latest"]
 
 TOO_MANY_MESSAGES = "Too many messages"
 TOO_MANY_TOPICS = "Too many topics"
+TOO_MANY_JOINS = "Too many joins"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,14 @@ class Limits:
     messages_burst: int | None = None
     #: How many topics a socket may want at once; more are refused likewise.
     topics: int = 1000
-    #: How many refusals a minute, of either kind, before the socket is closed with 1008.
+    #: How many topics a second a socket may ask for, on average and at once (None: ``burst`` is two seconds' worth, and
+    #: at least ``topics``, so that all of them can be joined again at once); likewise.
+    joins_per_s: float | None = None
+    joins_burst: int | None = None
+    #: How many sockets a user may have at once on this node; one more is closed with 1013.  Who has no id
+    #: (``Sockets(user_id=…)``) is not counted.
+    sockets_per_user: int | None = None
+    #: How many refusals a minute, of any kind, before the socket is closed with 1008.
     violations_per_minute: int = 10
     #: How many messages may wait to be sent to a slow client.
     send_messages: int = 1024
@@ -56,12 +64,15 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name == "slow" or (value is None and name in ("messages_per_s", "messages_burst")):
+            if name == "slow" or (value is None and name in _OPTIONAL):
                 continue
             if not isinstance(value, int | float) or not value > 0:
                 raise ValueError(f"Limits.{name} must be greater than 0, not {value!r}")
         if self.slow not in ("close", "drop", "latest"):
             raise ValueError(f"Limits.slow is 'close', 'drop' or 'latest', not {self.slow!r}")
+
+
+_OPTIONAL = ("messages_per_s", "messages_burst", "joins_per_s", "joins_burst", "sockets_per_user")
 
 
 class TokenBucket:
@@ -76,14 +87,14 @@ class TokenBucket:
         self._tokens = burst
         self._at = clock()
 
-    def take(self) -> bool:
-        """Take a token, if there is one."""
+    def take(self, count: int = 1) -> bool:
+        """Take so many tokens, if they are there."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
         self._at = now
-        if self._tokens < 1:
+        if self._tokens < count:
             return False
-        self._tokens -= 1
+        self._tokens -= count
         return True
 
 

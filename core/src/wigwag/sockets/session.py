@@ -69,6 +69,7 @@ class Session:
         "_gone",
         "_idle",
         "_inbox",
+        "_joins",
         "_may_begin",
         "_rate",
         "_violations",
@@ -110,6 +111,7 @@ class Session:
         self.flush: Callable[[], object] | None = None
         self._buckets: dict[Any, TokenBucket] | None = None
         self._violations: TokenBucket | None = None
+        self._joins: TokenBucket | None = None
         limits = app.limits
         self._rate: TokenBucket | None = None
         if limits.messages_per_s is not None:
@@ -122,6 +124,16 @@ class Session:
         if self._buckets is None:
             self._buckets = {}
         return self._buckets
+
+    def may_ask_for(self, topics: int) -> bool:
+        """Whether so many topics more are within the rate."""
+        limits = self.app.limits
+        if limits.joins_per_s is None:
+            return True
+        if self._joins is None:
+            burst = limits.joins_burst or max(limits.topics, 2 * limits.joins_per_s)
+            self._joins = TokenBucket(limits.joins_per_s, burst)
+        return self._joins.take(topics)
 
     # BatchingSocket: what the provider calls
 

@@ -332,8 +332,18 @@ class Sockets(Generic[V, E]):
         provider = self._require_running()
         app = self._app
         session = Session(app, provider, user)
+        if not app.may_have_another(session.user_id):
+            app.counters.refused["sockets per user"] += 1
+            await self._accept_and_close(websocket, OVERLOADED, "too many connections of this user")
+            return
         subprotocol = self._choose_subprotocol(websocket)
-        if not await _accept(websocket, subprotocol):
+        accepted = False
+        try:
+            accepted = await _accept(websocket, subprotocol)
+        finally:
+            if not accepted:
+                app.has_one_less(session.user_id)
+        if not accepted:
             return
         scope = websocket.scope
         client = None if scope.get("client") is None else (scope["client"][0], scope["client"][1])
