@@ -15,7 +15,7 @@ from wigwag import Limits, Sockets, create_provider, errors
 from wigwag.service.internal import create_internal_app
 from wigwag.service.metrics import exposition, registry_of
 from wigwag.settings import ServiceSettings
-from wigwag.sockets.limits import TOO_MANY_MESSAGES, TOO_MANY_TOPICS
+from wigwag.sockets.limits import TOO_MANY_JOINS, TOO_MANY_MESSAGES, TOO_MANY_TOPICS
 from wigwag.wire import client as wire
 from wigwag.wire.client import UNAVAILABLE
 
@@ -54,6 +54,7 @@ def test_each_error_of_a_reply_is_documented() -> None:
         wire.INTERNAL_ERROR,
         TOO_MANY_MESSAGES,
         TOO_MANY_TOPICS,
+        TOO_MANY_JOINS,
         UNAVAILABLE,
     }
     assert set(table(section(PROTOCOL, "Errors"))) == known | {"error", "any other text"}
@@ -108,13 +109,16 @@ def test_the_limits_and_their_defaults_are_documented() -> None:
 def test_the_limits_that_clients_meet_are_documented() -> None:
     rows = list(table(section(PROTOCOL, "Limits")).values())[1:]
     limits, service = Limits(), ServiceSettings()
-    cells = [[number(cell) for cell in row] for row in rows[:5]]
+    cells = [[number(cell) for cell in row] for row in rows[:8]]
     assert cells[0] == [limits.message_bytes, service.message_bytes]
     assert cells[1] == [limits.messages_per_s, service.messages_per_s]
     assert cells[2][1] == 2 * service.messages_per_s
     assert cells[3] == [limits.topics, service.topics_per_socket]
-    assert cells[4] == [limits.violations_per_minute] * 2
-    assert rows[5][0] == f"{limits.send_messages} messages, {limits.send_bytes // 2**20} MiB"
+    assert cells[4] == [limits.joins_per_s, service.joins_per_s]
+    assert cells[5][1] == max(service.topics_per_socket, 2 * service.joins_per_s)
+    assert cells[6] == [limits.sockets_per_user, service.connections_per_user]
+    assert cells[7] == [limits.violations_per_minute] * 2
+    assert rows[8][0] == f"{limits.send_messages} messages, {limits.send_bytes // 2**20} MiB"
 
 
 @pytest.mark.parametrize("name", [name for name in inspect.signature(Sockets).parameters if name != "self"])

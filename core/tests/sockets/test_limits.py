@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from starlette.requests import HTTPConnection
 
 from clocks import settle
 from sockets.scripted_asgi import World
@@ -233,3 +234,108 @@ async def test_a_handler_that_raises_of_its_own_is_no_violation(world: World) ->
 )
 def test_a_client_can_not_make_up_labels_for_our_metrics(code: int, label: str) -> None:
     assert _code_label(code) == label
+
+
+# Joins a second
+
+
+def joining(**limits: Any) -> Sockets[None, Any]:
+    router = SocketRouter[None]()
+
+    @router.on("join")
+    async def join(ctx: SocketContext[None], data: list[str]) -> None:
+        await ctx.subscribe(*data)
+
+    @router.on("leave")
+    async def leave(ctx: SocketContext[None], data: list[str]) -> None:
+        await ctx.unsubscribe(*data)
+
+    return Sockets(routers=[router], limits=Limits(**limits))
+
+
+@pytest.mark.anyio
+async def test_who_joins_and_leaves_without_end_is_held_up_and_then_closed(world: World) -> None:
+    sockets = joining(joins_per_s=0.001, joins_burst=3, violations_per_minute=2)
+    peer = await world.connect(sockets)
+    for _ in range(3):
+        assert "error" not in await peer.ask("join", ["t"])
+        await peer.ask("leave", ["t"])
+    assert (await peer.ask("join", ["t"]))["error"] == "Too many joins"
+    assert sockets.provider.topic_subscriber_count("t") == 0
+    await peer.ask("join", ["t"])
+    await peer.say({"type": "join", "data": ["t"]})
+    assert peer.closed == (1008, "too many joins")
+    assert sockets._app.counters.refused == {"too many joins": 3}
+
+
+@pytest.mark.anyio
+async def test_each_topic_of_a_join_counts_and_all_or_none_are_joined(world: World) -> None:
+    sockets = joining(joins_per_s=0.001, joins_burst=3)
+    peer = await world.connect(sockets)
+    assert (await peer.ask("join", ["a", "b", "c", "d"]))["error"] == "Too many joins"
+    assert sockets.provider.topic_subscriber_count("a") == 0
+    assert "error" not in await peer.ask("join", ["a", "b", "c"])
+
+
+@pytest.mark.anyio
+async def test_who_comes_back_may_join_all_that_a_socket_may_have_at_once(world: World) -> None:
+    peer = await world.connect(joining(joins_per_s=0.001, topics=50))
+    topics = [f"t:{number}" for number in range(50)]
+    assert "error" not in await peer.ask("join", topics)
+    assert (await peer.ask("join", ["t:1"]))["error"] == "Too many joins"
+
+
+# Sockets of a user
+
+
+def of_users(limit: int | None) -> Sockets[str]:
+    async def upgrade(connection: HTTPConnection) -> str | None:
+        return connection.query_params.get("user")
+
+    return Sockets(upgrade=upgrade, limits=Limits(sockets_per_user=limit))
+
+
+@pytest.mark.anyio
+async def test_a_user_has_no_more_sockets_than_it_may_and_others_have_theirs(world: World) -> None:
+    sockets = of_users(2)
+    first = await world.connect(sockets, "/ws?user=ann")
+    await world.connect(sockets, "/ws?user=ann")
+    third = await world.connect(sockets, "/ws?user=ann")
+    assert third.closed == (1013, "too many connections of this user")
+    assert not (await world.connect(sockets, "/ws?user=bob")).is_closed
+    assert sockets._app.counters.refused == {"sockets per user": 1}
+    await first.leave()
+    assert not (await world.connect(sockets, "/ws?user=ann")).is_closed
+
+
+@pytest.mark.anyio
+async def test_those_that_come_at_once_are_counted_before_they_are_in(world: World) -> None:
+    sockets = of_users(2)
+    await world.start(sockets)
+    peers = [world.open(sockets, "/ws?user=ann") for _ in range(5)]
+    for peer in peers:
+        peer.sending.shut()  # each handshake waits for its server
+    await settle()
+    for peer in peers:
+        peer.sending.open()
+    await settle()
+    assert sum(not peer.is_closed for peer in peers) == 2
+
+
+@pytest.mark.anyio
+async def test_nothing_is_kept_of_users_that_have_gone(world: World) -> None:
+    sockets = of_users(2)
+    for _ in range(3):
+        peer = await world.connect(sockets, "/ws?user=ann")
+        await peer.leave()
+    gone = await world.connect(sockets, "/ws?user=ann")
+    gone.cancel_scope.cancel()
+    await settle()
+    assert not sockets._app._sockets_of
+
+
+@pytest.mark.anyio
+async def test_who_has_no_name_is_not_counted(world: World) -> None:
+    sockets = Sockets(limits=Limits(sockets_per_user=1))
+    peers = [await world.connect(sockets) for _ in range(3)]
+    assert not any(peer.is_closed for peer in peers)
