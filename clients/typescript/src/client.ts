@@ -424,7 +424,7 @@ export class SocketClient<
   #ask(type: string, data: unknown, options: RequestOptions = {}, isKept = true): Promise<unknown> {
     return this.#pending.ask(
       (id) => this.#transmit(JSON.stringify({ type, data, correlationId: id }), isKept, id),
-      { timeout: this.#settings.requestTimeout, ...options },
+      { ...options, timeout: options.timeout ?? this.#settings.requestTimeout },
       (limit) => this.#late(`no answer to ${type}`, limit),
     );
   }

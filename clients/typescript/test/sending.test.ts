@@ -260,6 +260,14 @@ describe("request()", () => {
     }
   });
 
+  test("treats a time limit that is undefined as one that was not given", async () => {
+    const { client } = connected();
+    const options = { timeout: undefined } as object;
+    const asking = outcome(client.request("a", undefined, options));
+    await pass(10_000);
+    expect(asking.error).toEqual(new RequestTimeout("no answer to a within 10000 ms"));
+  });
+
   test.each([0, Infinity, 2 ** 31])("has no limit where it is %d", async (timeout) => {
     const { client, server } = connected();
     const asking = outcome(client.request("a", undefined, { timeout }));
