@@ -212,7 +212,8 @@ export class SocketClient<
 
   /** Call `handler(state)` at each change. Returns a function that takes it back. */
   onStateChange(handler: (state: ConnectionState) => unknown): () => void {
-    return this.#handlers.add(STATE, handler);
+    // A handler before this one may have changed it again, of which this one has then heard already.
+    return this.#handlers.add(STATE, (state) => (state === this.#state ? handler(state) : undefined));
   }
 
   /**

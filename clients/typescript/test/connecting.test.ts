@@ -560,6 +560,19 @@ describe("handlers may do anything", () => {
     expect(client.connectionState).toBe("disconnected");
   });
 
+  test("disconnect at the change of state, and others hear of the states in order", () => {
+    const client = newClient();
+    const heard: string[] = [];
+    client.onStateChange((state) => {
+      if (state === "connected") client.disconnect();
+    });
+    client.onStateChange((state) => heard.push(state));
+    client.connect();
+    socket().open();
+    expect(client.connectionState).toBe("disconnected");
+    expect(heard).toEqual(["connecting", "disconnected"]);
+  });
+
   test("disconnect at the change of state that connect() makes", async () => {
     const client = newClient();
     client.onStateChange((state) => state === "connecting" && client.disconnect());
