@@ -135,6 +135,31 @@ async def test_connect_waits_for_a_server_that_comes_late(delays: list[float]) -
     await server.stop()
 
 
+async def test_connect_waits_for_a_connection_that_is_being_made_again(
+    server: ScriptedServer, delays: list[float]
+) -> None:
+    client = SocketClient(server.url)
+    states = States(client)
+    async with client:
+        await server.last.close(1012)
+        await states.reach("reconnecting")
+        await client.connect()
+        assert client.state == "connected"
+
+
+async def test_connect_raises_where_the_connection_will_not_be_made_again(
+    server: ScriptedServer, delays: list[float]
+) -> None:
+    client = SocketClient(server.url)
+    states = States(client)
+    async with client:
+        server.http_status = HTTPStatus.FORBIDDEN
+        await server.last.close(1012)
+        await states.reach("reconnecting")
+        with pytest.raises(ConnectionRefused, match="403"):
+            await client.connect()
+
+
 async def test_a_handshake_that_hangs_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"

@@ -68,8 +68,9 @@ class Session:
         self.error: ClientError | None = None
         self.state_handlers: list[Callable[[ClientState], None]] = []
         self.error_handlers: list[Callable[[ClientError], None]] = []
-        #: Done when connected for the first time, or when that will not be.
-        self.first: Outcome[None] | None = None
+        #: Done when connected, or when that will not be; another one whenever a connection is lost.
+        self.opening: Outcome[None] | None = None
+        self._was_connected = False
         #: The connection, once what had to go first has gone.
         self._link: Link | None = None
         self._opened_at: float | None = None
@@ -102,7 +103,8 @@ class Session:
         self._scope = anyio.CancelScope()
         self.error = None
         self._enter("connecting")
-        self.first = Outcome()
+        self.opening = Outcome()
+        self._was_connected = False
         self.inbox.begin()
 
     @property
@@ -135,6 +137,7 @@ class Session:
                     self.inbox.tell(ReconnectFailed(backoff.attempts, ending))
                 return ending
             if self.state == "connected":
+                self.opening = Outcome()
                 self._enter("reconnecting")
             logger.info("%s; connecting again in %.1f s", ending, delay_s)
             self.inbox.tell(ReconnectAttempt(backoff.attempts, delay_s))
@@ -164,11 +167,11 @@ class Session:
         """The server answers: join the rooms, send what waited, then let others send."""
         self._opened_at = anyio.current_time()
         self.rooms.connection_began()
-        is_first = self.first is not None and not self.first.is_done
+        reconnected, self._was_connected = self._was_connected, True
         self._enter("connected")
-        self.inbox.tell(Connected(reconnected=not is_first))
-        if self.first is not None:
-            self.first.set(None)
+        self.inbox.tell(Connected(reconnected=reconnected))
+        if self.opening is not None:
+            self.opening.set(None)
         await self._join_due(link)
         while len(self.buffer):
             message = self.buffer.pop()
@@ -195,8 +198,8 @@ class Session:
         why = error or ConnectionClosed("the client was disconnected")
         self.requests.fail_all(why)
         self.rooms.fail_all(why)
-        if self.first is not None:
-            self.first.fail(why)
+        if self.opening is not None:
+            self.opening.fail(why)
         refused = isinstance(error, ConnectionRefused)
         self._enter("disconnected" if error is None else "refused" if refused else "failed")
         self.inbox.wake()

@@ -167,10 +167,10 @@ class SocketClient:
             self._session.begin()
             self._task = BackgroundTask(self._session.run, name="wigwag client")
             self._task.start()
-        first = self._session.first
+        opening = self._session.opening
         try:
-            if first is not None:
-                await first.wait()
+            if opening is not None:
+                await opening.wait()
         except BaseException:
             if is_first:
                 await self.disconnect()
