@@ -476,7 +476,7 @@ export class SocketClient<
     this.#ask(JoinRoom.name, { room: room.name }, { timeout: 0 }, false).then(
       () => {
         room.wasJoined = true;
-        room.outcome.resolve();
+        if (this.#link === link) room.outcome.resolve(); // else it was lost in this very moment
       },
       (error) => {
         // With the connection lost, the next is asked.

@@ -173,6 +173,26 @@ describe("joinRoom()", () => {
     expect(joining.every((one) => "value" in one)).toBe(true);
   });
 
+  test("is not answered by the last connection, where that ended in the moment of its answer", async () => {
+    const { client, server } = connected();
+    client.on("kick", () => {
+      client.disconnect();
+      client.connect();
+    });
+    client.joinRoom("a");
+    // Both in one piece, as the package ws may tell of them.
+    server.reply("room.join", { data: null });
+    server.say({ name: "kick", data: null, timestamp: 0 });
+    await pass();
+    socket().open();
+    const joining = outcome(client.joinRoom("a"));
+    await pass();
+    expect("value" in joining).toBe(false);
+    socket().reply("room.join", { data: null });
+    await pass();
+    expect("value" in joining).toBe(true);
+  });
+
   test("rejects where there will be no connection; the next connect() joins it all the same", async () => {
     const client = newClient();
     const joining = outcome(client.joinRoom("a"));
