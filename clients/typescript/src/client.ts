@@ -121,7 +121,7 @@ export class SocketClient<
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     this.#settings = { ...DEFAULTS, ...Object.fromEntries(given) };
     const { pauseWhenHidden: hidden, pauseWhenOffline: offline } = this.#settings;
-    this.#page = new Page({ hidden, offline }, () => this.#pageChanged());
+    this.#page = new Page({ hidden, offline }, (event) => this.#pageChanged(event));
     this.#buffer = new SendBuffer(this.#settings);
   }
 
@@ -349,9 +349,13 @@ export class SocketClient<
     link.open(this.#url);
   }
 
-  #pageChanged(): void {
-    if (!this.#link) this.#try();
-    else if (!this.#page.isHidden) this.#link.check(); // the network may be another
+  #pageChanged({ type }: Event): void {
+    const { isHidden } = this.#page;
+    if (this.#link) {
+      if (!isHidden) this.#link.check(); // the network may be another
+    } else if (type === "online" || (type !== "offline" && !isHidden)) {
+      this.#try(); // it is back
+    }
   }
 
   #opened(link: Link): void {

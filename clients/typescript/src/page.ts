@@ -1,9 +1,12 @@
 /** The page that the client runs in, and its device; in Node neither, and both are always there. */
 export class Page {
   readonly #away: () => boolean;
-  readonly #changed: () => void;
+  readonly #changed: (event: Event) => void;
 
-  constructor(minds: { readonly hidden: boolean; readonly offline: boolean }, changed: () => void) {
+  constructor(
+    minds: { readonly hidden: boolean; readonly offline: boolean },
+    changed: (event: Event) => void,
+  ) {
     this.#away = () =>
       (minds.hidden && isHidden()) || (minds.offline && globalThis.navigator?.onLine === false);
     this.#changed = changed;

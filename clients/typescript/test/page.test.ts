@@ -85,6 +85,17 @@ describe.each(ways)("while the page is %s", (_, leave, comeBack) => {
     newClient({ pauseWhenHidden: false, pauseWhenOffline: false }).connect();
     expect(attempts()).toBe(1);
   });
+
+  test("then too there is a pause before an attempt, though it begins meanwhile", async () => {
+    const page = new FakePage();
+    const { server } = connected({ pauseWhenHidden: false, pauseWhenOffline: false });
+    server.end();
+    leave(page);
+    await pass(499);
+    expect(attempts()).toBe(1);
+    await pass(501);
+    expect(attempts()).toBe(2);
+  });
 });
 
 test("both must be over", async () => {
