@@ -72,16 +72,17 @@ export class Link {
     this.#socket?.send(data);
   }
 
-  /** Ask the server now whether it is there. */
-  check(): void {
+  /** Ask the server now whether it is there; `isAgain`: since it was asked just before a sleep, as it seemed. */
+  check(isAgain = false): void {
     const { heartbeatInterval, heartbeatTimeout } = this.#settings;
     if (!this.isOpen || !this.#hasAnswered || !(heartbeatInterval > 0)) return;
     this.#isAsked = true;
     this.send(PING);
     const asked = Date.now();
     this.#wait(heartbeatTimeout, () => {
-      // A page that slept hears of its timers before it hears what has come meanwhile.
-      if (Date.now() - asked > 2 * heartbeatTimeout) this.check();
+      // A page that slept hears of its timers before it hears what has come meanwhile. One that is hidden hears of
+      // them once a minute, which is no sleep: what has come it has heard.
+      if (!isAgain && Date.now() - asked > 2 * heartbeatTimeout) this.check(true);
       else this.#end(new ConnectionClosed(`the server was silent for ${heartbeatTimeout} ms`));
     });
   }

@@ -85,6 +85,17 @@ describe("heartbeats", () => {
     expect(client.isConnected).toBe(false);
   });
 
+  test("notice a silent server in a hidden page too, whose timers come once a minute", async () => {
+    const { client, server } = connected();
+    for (const count of [2, 3]) {
+      await pass(count === 2 ? 25_000 : 5000);
+      expect(server.pings).toBe(count);
+      vi.setSystemTime(Date.now() + 55_000);
+    }
+    await pass(5000);
+    expect(client.isConnected).toBe(false);
+  });
+
   test("end with the connection", async () => {
     const { client, server } = connected();
     client.disconnect();
