@@ -13,6 +13,13 @@ export interface Message {
 const sizeOf = (content: Content) =>
   typeof content === "string" ? new TextEncoder().encode(content).length : content.byteLength;
 
+/** The content as it is now, whatever becomes of the buffer that it was given in. */
+const copyOf = (content: Content): Content => {
+  if (typeof content === "string") return content;
+  if (!ArrayBuffer.isView(content)) return content.slice(0);
+  return new Uint8Array(content.buffer, content.byteOffset, content.byteLength).slice();
+};
+
 /** Messages that wait for a connection, in order and within two limits. */
 export class SendBuffer {
   readonly #settings: Settings;
@@ -33,7 +40,7 @@ export class SendBuffer {
           `(sendBufferMessages: ${sendBufferMessages}, sendBufferBytes: ${sendBufferBytes})`,
       );
     }
-    this.#messages.push({ ...message, size });
+    this.#messages.push({ id: message.id, content: copyOf(message.content), size });
     this.#bytes += size;
   }
 

@@ -72,6 +72,20 @@ describe("while there is no connection", () => {
     expect(socket().messages.map(({ type }) => type)).toEqual(["a", "b", "c"]);
   });
 
+  test("bytes that wait are those that were given, whatever becomes of them", () => {
+    const client = newClient();
+    const bytes = new Uint8Array([0, 1, 2, 3]);
+    client.sendRaw(bytes.subarray(1, 3));
+    client.sendRaw(bytes.buffer);
+    bytes.fill(9);
+    client.connect();
+    const sent = socket().open().sent.slice(-2) as ArrayBuffer[];
+    expect(sent.map((one) => [...new Uint8Array(one)])).toEqual([
+      [1, 2],
+      [0, 1, 2, 3],
+    ]);
+  });
+
   test("what was refused at the door still waits, for a client with a better token", () => {
     const client = newClient();
     client.onError(() => {});
