@@ -6,13 +6,20 @@ import importlib
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from documents import ROOT
+from e2e.accessibility import findings
+from e2e.browsing import ARGUMENTS
 
 SITE = ROOT / ".docs/site"
 #: What makes a browser ask for something by itself.
@@ -98,6 +105,57 @@ def test_each_page_of_the_documentation_is_in_the_navigation(site: dict[Path, Pa
     reached = {(SITE / urlsplit(link).path).resolve() for link in start.links if not urlsplit(link).scheme}
     sources = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
     assert {SITE / name for name in sources} <= reached
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves the site, and says nothing."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments, directory=str(SITE))
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def origin(site: dict[Path, Parsed]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.needs("chromium", "node")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_asks_nobody_else_and_anybody_can_read_it(origin: str, chromium: str, scheme: Any) -> None:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS) as browser,
+    ):
+        page = browser.new_context(color_scheme=scheme).new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: asked.append(f"{message.type}: {message.text}"))
+        serious: list[str] = []
+        for name in (
+            "index",
+            "tutorial",
+            "guide/limits",
+            "migrating/channels",
+            "reference/wigwag",
+            "performance",
+        ):
+            page.goto(f"{origin}/{name}.html")
+            found = findings(page)
+            serious += [f"{name}: {line}" for line in found if line.startswith(("serious", "critical"))]
+        page.get_by_role("button", name="Search").first.click()
+        page.keyboard.type("resync")
+        expect(page.get_by_role("option").first).to_contain_text("resync", ignore_case=True)
+    assert not serious
+    assert len(asked) > 10
+    assert [what for what in asked if not what.startswith((origin, "data:", "blob:"))] == []
 
 
 MODULES = (
