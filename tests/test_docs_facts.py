@@ -14,12 +14,14 @@ from documents import ROOT
 from wigwag import Limits, Sockets, create_provider, errors
 from wigwag.service.internal import create_internal_app
 from wigwag.service.metrics import exposition, registry_of
+from wigwag.service.refusals import Refusals
 from wigwag.settings import ServiceSettings
 from wigwag.sockets.limits import TOO_MANY_JOINS, TOO_MANY_MESSAGES, TOO_MANY_TOPICS
 from wigwag.wire import client as wire
 from wigwag.wire.client import UNAVAILABLE
 
 GUIDE = "\n".join(page.read_text() for page in sorted((ROOT / "docs/guide").glob("*.md")))
+SERVING = (ROOT / "docs/guide/serving.md").read_text()
 PROTOCOL = (ROOT / "docs/wire-protocol.md").read_text()
 
 
@@ -90,9 +92,9 @@ def test_each_path_of_the_internal_port_is_documented() -> None:
 
 
 def test_each_metric_is_documented() -> None:
-    page, _ = exposition(registry_of([create_provider("memory")]), "")
+    page, _ = exposition(registry_of([create_provider("memory")], Refusals()), "")
     found = {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE wigwag_")}
-    assert found == set(re.findall(r"^\| `(wigwag_\w+)`", GUIDE, flags=re.MULTILINE))
+    assert found == set(re.findall(r"`(wigwag_\w+)`", section(SERVING, "Health and metrics")))
 
 
 def test_the_limits_and_their_defaults_are_documented() -> None:
