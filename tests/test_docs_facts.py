@@ -22,6 +22,7 @@ from wigwag.wire.client import UNAVAILABLE
 
 GUIDE = "\n".join(page.read_text() for page in sorted((ROOT / "docs/guide").glob("*.md")))
 SERVING = (ROOT / "docs/guide/serving.md").read_text()
+GOALS = "What was to be reached"
 PROTOCOL = (ROOT / "docs/wire-protocol.md").read_text()
 
 
@@ -89,6 +90,35 @@ def paths(routes: list[BaseRoute], prefix: str = "") -> Iterator[str]:
 def test_each_path_of_the_internal_port_is_documented() -> None:
     requests = {row for row in table(section(PROTOCOL, "Over HTTP")) if "/" in row}
     assert requests == set(paths(create_internal_app([]).routes))
+
+
+def test_the_numbers_of_the_start_page_are_those_that_were_measured() -> None:
+    names = {
+        "**wigwag**": "wigwag",
+        "Bun's own WebSockets": "Bun",
+        "`ws` on Node": "ws on Node",
+        "Starlette by itself, a loop over its sockets": "Starlette",
+        "python-socketio": "python-socketio",
+        "Django Channels": "Channels",
+    }
+    performance = (ROOT / "docs/performance.md").read_text()
+    measured = table(section(performance, "Fan-out").partition("Time from")[0])
+    start = section((ROOT / "docs/index.md").read_text(), "Beside others")
+    rows = re.findall(
+        r"^\| (\S.*?) \| (\S+|not measured) \| (\S+|not measured) \|$", start, flags=re.MULTILINE
+    )
+    assert [row[0] for row in rows] == list(names)
+    for name, *shown in rows:
+        for cell, found in zip(shown, measured[names[name]], strict=False):
+            if cell == "not measured":
+                assert found == "\N{EN DASH}"
+            else:
+                assert float(cell) == pytest.approx(float(found.split()[0]), rel=0.05)
+    worse = {what.partition(",")[0]: cells[0] for what, cells in table(section(performance, GOALS)).items()}
+    assert "an echo costs twice" in start
+    assert float(worse["raw echo"].strip("\N{MULTIPLICATION SIGN}")) == pytest.approx(2, rel=0.1)
+    assert "a handshake eleven times" in start
+    assert float(worse["handshake"].strip("\N{MULTIPLICATION SIGN}")) == pytest.approx(11, rel=0.1)
 
 
 def test_each_metric_is_documented() -> None:
