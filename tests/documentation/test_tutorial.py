@@ -42,4 +42,4 @@ def test_the_tutorial_leads_to_a_live_page(tmp_path: Path, chromium: str) -> Non
         for page in pages:
             shows(page, 1, 0)
         player.play()
-    assert "2 passed" in player.said["python -m pytest"]
+    assert "4 passed" in player.said["python -m pytest"]
