@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from websockets.exceptions import InvalidStatus
 
-from documentation.beside import modules
+from documentation.beside import Script, modules
 from documents import ROOT
 from e2e.servers import Server, serving
 from e2e.wire import Client, connecting
@@ -116,6 +118,26 @@ def test_the_right_column(columns: dict[str, ModuleType], after: Server) -> None
         assert event(ann) == ("said", {"user": "server", "text": "closing at six"})
     with connecting(f"{after.ws}/ws?token=none") as stranger:
         assert stranger.closed()[0] == 1008
+
+
+async def script_says(script: Script, server: Server) -> list[str]:
+    async with script.running(server.ws) as read:
+        said = [await read()]
+        with connecting(f"{server.ws}/ws?token=t-bob") as bob:
+            bob.send(json.dumps({"type": "say", "room": "x", "text": "hi"}))
+            return [*said, await read()]
+
+
+@pytest.mark.needs("node")
+def test_the_script_of_the_left_page(before: Server, tmp_path: Path) -> None:
+    script = Script(PAGE, "Channels, page", tmp_path)
+    assert asyncio.run(script_says(script, before)) == ["joined x", "bob: hi"]
+
+
+@pytest.mark.needs("node", "redis-server")
+def test_the_script_of_the_right_page(after: Server, tmp_path: Path) -> None:
+    script = Script(PAGE, "wigwag, page", tmp_path)
+    assert asyncio.run(script_says(script, after)) == ["joined x", "bob: hi"]
 
 
 @pytest.mark.needs("redis-server")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import socketio
 
-from documentation.beside import modules
+from documentation.beside import Script, modules
 from documents import ROOT
 from e2e.servers import serving
 from wigwag.client import ConnectionRefused, Event, SocketClient
@@ -139,6 +139,27 @@ def test_the_right_column(columns: dict[str, ModuleType]) -> None:
                     pass
 
         asyncio.run(refused())
+
+
+@pytest.mark.needs("node")
+@pytest.mark.parametrize(
+    ("column", "title"), [("before", "python-socketio, page"), ("after", "wigwag, page")]
+)
+def test_the_script_of_a_page(
+    columns: dict[str, ModuleType], tmp_path: Path, column: str, title: str
+) -> None:
+    script = Script(PAGE, title, tmp_path)
+    connect: Connect = socket_io if column == "before" else wigwag
+
+    async def run(url: str) -> list[str]:
+        script_url = url if column == "before" else url.replace("http://", "ws://")
+        async with script.running(script_url) as read, connect(url, "t-bob") as bob:
+            said = [await read()]
+            await bob.tell("say", {"room": "x", "text": "hi"})
+            return [*said, await read()]
+
+    with serving("uvicorn-wigwag" if column == "after" else "uvicorn-sansio", columns[column].app) as server:
+        assert asyncio.run(run(server.http)) == ["joined x", "bob: hi"]
 
 
 def test_both_at_once(columns: dict[str, ModuleType]) -> None:
