@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from wigwag.factory import PREFIX, known_variables
+from wigwag.local import LocalSettings
 from wigwag.plugins import INSTALLABLE, Hooks, load
 from wigwag.provider import ProviderSettings
 from wigwag.settings import CoreSettings, ServiceSettings, Variable, variables
@@ -19,9 +20,10 @@ SETTINGS = (DOCS / "settings.md").read_text()
 PLUGINS = (DOCS / "plugins.md").read_text()
 
 SECTIONS = {
-    "Every application": CoreSettings,
-    "`wigwag serve`": ServiceSettings,
-    "Providers, whatever the broker": ProviderSettings,
+    "Every application": (CoreSettings, PREFIX),
+    "`wigwag serve`": (ServiceSettings, PREFIX),
+    "Providers, whatever the broker": (ProviderSettings, PREFIX),
+    "The processes of one machine": (LocalSettings, prefix_of("local")),
 }
 
 
@@ -34,7 +36,7 @@ def row(variable: Variable) -> str:
 def test_each_setting_stands_in_its_table_with_default_form_and_help(title: str) -> None:
     section = SETTINGS.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     found = [line for line in section.splitlines() if line.startswith("| `")]
-    assert found == [row(variable) for variable in variables(SECTIONS[title], PREFIX)]
+    assert found == [row(variable) for variable in variables(*SECTIONS[title])]
 
 
 @pytest.mark.parametrize("name", INSTALLABLE)
@@ -47,7 +49,7 @@ def test_each_setting_of_a_provider_stands_in_its_readme_with_default_and_help(n
 
 
 def test_no_variable_is_documented_that_is_not_read() -> None:
-    known = {variable.name for variable in known_variables()}
+    known = {variable.name for variable in known_variables(load("local"))}
     mentioned = set(re.findall(r"WIGWAG_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_<…])", SETTINGS))
     # As the text says of each.
     examples = {"WIGWAG_PORT", "WIGWAG_SERVICE_HOST", "WIGWAG_REDIS_URL", "WIGWAG_REDIS_PASSWORD_FILE"}

@@ -72,8 +72,9 @@ def test_the_providers_are_listed_with_the_chosen_one_marked(wigwag: Wigwag) -> 
     ended = wigwag("providers")
     lines = ended.out.splitlines()
     assert ended.code == 0
-    assert lines[0].startswith("* memory")
-    assert "in-process: the sockets of this process only" in lines[0]
+    assert lines[0].startswith("  local")
+    assert lines[1].startswith("* memory")
+    assert "in-process: the sockets of this process only" in lines[1]
     assert "  redis      not installed: pip install wigwag-redis" in lines
 
 

@@ -28,6 +28,7 @@ LAYERS = (
     "memory",
     "settings",
     "tokens",
+    "local",
     "provider",
     "emitter",
     "factory",

@@ -54,7 +54,7 @@ def test_memory_is_found_by_its_entry_point_like_any_other() -> None:
 
 def test_the_installed_are_listed_without_being_imported(install: Install) -> None:
     install("mqtt", "raise SystemError('imported')")
-    assert list(installed()) == ["memory", "mqtt"]
+    assert list(installed()) == ["local", "memory", "mqtt"]
     assert distribution_of(installed()["mqtt"]) == "wigwag-mqtt 1.2"
 
 
@@ -68,13 +68,13 @@ def test_only_the_chosen_one_is_imported(install: Install) -> None:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("redis", ["installed: memory", "pip install wigwag-redis"]),
+        ("redis", ["installed: local, memory", "pip install wigwag-redis"]),
         ("nats", ["pip install wigwag-nats"]),
         ("kafka", ["pip install wigwag-kafka"]),
-        ("memroy", ["installed: memory", "Did you mean memory?"]),
+        ("memroy", ["installed: local, memory", "Did you mean memory?"]),
         ("Redis", ["Did you mean redis (pip install wigwag-redis)?"]),
-        ("local", ["WIGWAG_PROVIDER='local': no such provider is installed"]),
-        ("", ["installed: memory"]),
+        ("lokal", ["Did you mean local?"]),
+        ("", ["installed: local, memory"]),
     ],
 )
 def test_an_unknown_name_is_told_what_there_is(name: str, parts: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A TCP proxy in the test's own event loop, which cuts, stalls, delays and swallows."""
+"""A proxy in the test's own event loop, over TCP or a Unix socket, which cuts, stalls, delays and swallows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, Self
 
 from servers.process import HOST
@@ -26,9 +27,10 @@ class TcpProxy:
     while ``refuse`` is true, a new connection is reset at once.
     """
 
-    def __init__(self, target: Target, port: int = 0) -> None:
-        """``port`` is where it listens: any that is free, unless given."""
+    def __init__(self, target: Target, port: int = 0, *, path: Path | None = None) -> None:
+        """Where it listens: a port, any that is free unless given, or a Unix path."""
         self._target = target
+        self._path = path
         self._links: set[asyncio.Task[None]] = set()
         self._moving = asyncio.Event()
         self._moving.set()
@@ -46,7 +48,10 @@ class TcpProxy:
         return len(self._links)
 
     async def start(self) -> None:
-        """Listen, on 127.0.0.1."""
+        """Listen, on 127.0.0.1, or at the path."""
+        if self._path is not None:
+            self._server = await asyncio.start_unix_server(self._accept, self._path)
+            return
         self._server = await asyncio.start_server(self._accept, HOST, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -150,6 +150,19 @@ def serve(app: str | None, app_dir: str | None, **options: Any) -> None:
 
 
 @cli.command()
+@click.option("--path", type=click.Path(path_type=Path), help="The Unix socket to make.  [WIGWAG_LOCAL_PATH]")
+def hub(path: Path | None) -> None:
+    """Join processes of this machine that were started one by one, or by another server.
+
+    Each of them has WIGWAG_PROVIDER=local and the same WIGWAG_LOCAL_PATH. `wigwag serve --workers` needs no such
+    hub: it has its own.
+    """
+    from wigwag.cli.hub import hub as run
+
+    run(path, dict(os.environ))
+
+
+@cli.command()
 def providers() -> None:
     """List the providers that are installed, and how to get the others of ours.
 

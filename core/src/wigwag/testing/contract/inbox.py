@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wigwag.broker import Position
 
@@ -11,10 +11,12 @@ class RecordingInbox:
     """An :class:`~wigwag.broker.Inbox` that keeps all that it is given, in order.
 
     ``got``: each message with its topic and position; ``readies``: what each ``ready()`` said;
-    ``gaps``: the topics of each ``gap()``; ``late``: the calls made after the session was closed.
+    ``gaps``: the topics of each ``gap()``; ``late``: the calls made after the session was closed;
+    ``on_ready``, if given, is called when ``ready()`` is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_ready: Callable[[], object] | None = None) -> None:
+        self._on_ready = on_ready
         self.got: list[tuple[str, bytes, Position | None]] = []
         self.readies: list[tuple[int | None, bool]] = []
         self.gaps: list[Sequence[str] | None] = []
@@ -27,6 +29,8 @@ class RecordingInbox:
         """See :class:`~wigwag.broker.Inbox`."""
         if self._is_open("ready()"):
             self.readies.append((max_payload_bytes, kept))
+            if self._on_ready is not None:
+                self._on_ready()
 
     def deliver(self, topic: str, payload: bytes, position: Position | None = None) -> None:
         """See :class:`~wigwag.broker.Inbox`."""

@@ -1,0 +1,103 @@
+"""What processes and their hub say to each other, sans-I/O: bytes in, frames out.
+
+A frame is a header (the size of what follows it, the kind, the size of the topic), the topic and the body.
+
+====================== ==================================================== ===========================
+kind                   from a process                                       from the hub
+====================== ==================================================== ===========================
+``HELLO``              its own name as topic, its version, and who it is    the hub's version
+``SUBSCRIBE``          topics, one a line                                   --
+``UNSUBSCRIBE``        topics, one a line                                   --
+``MESSAGE``            topic and payload                                    the same bytes
+``SYNC``               a number                                             the same bytes
+====================== ==================================================== ===========================
+
+The hub does what it is told in order, and answers in order.  So a ``SYNC`` that has come back says that all before it
+was done: topics are live, messages are on their way to everybody who wants them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import Final
+
+#: Raised with each change of the above: a process and a hub of two versions do not talk.
+VERSION: Final = 1
+#: The largest payload: room for the largest message of an application, 16 MiB, and its envelope.
+MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024 + 64 * 1024
+
+HELLO: Final = 1
+SUBSCRIBE: Final = 2
+UNSUBSCRIBE: Final = 3
+MESSAGE: Final = 4
+SYNC: Final = 5
+
+_HEADER: Final = struct.Struct("!IBH")
+_HEADER_BYTES: Final = _HEADER.size
+#: A payload with its topic.  Lists of topics are far below: core names at most 500 in a call.
+_MAX_FRAME_BYTES: Final = MAX_PAYLOAD_BYTES + 0xFFFF
+
+#: Called with each frame: its kind, its topic, and where in the bytes it begins, its body begins, and it ends.
+OnFrame = Callable[[int, bytes, bytes, int, int, int], object]
+
+
+class ProtocolError(Exception):
+    """What came is no frame.  The parser must not be fed again."""
+
+
+def encode(kind: int, body: bytes = b"", topic: bytes = b"") -> bytes:
+    """A frame."""
+    return b"%b%b%b" % (_HEADER.pack(len(topic) + len(body), kind, len(topic)), topic, body)
+
+
+def encode_topics(kind: int, topics: Iterable[str]) -> bytes:
+    """A frame whose body is topics; none of them holds a line's end."""
+    return encode(kind, "\n".join(topics).encode())
+
+
+class Parser:
+    """Calls back for each frame.  Holds at most one that is incomplete, within the limits above."""
+
+    def __init__(self, on_frame: OnFrame) -> None:
+        self._on_frame = on_frame
+        self._kept: list[bytes] = []  # of what is incomplete
+        self._missing = 0  # bytes, at least, before it is worth looking again
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of an incomplete frame is held."""
+        return sum(map(len, self._kept))
+
+    def feed(self, data: bytes) -> None:
+        """Take what was received, in any pieces.
+
+        Raises:
+            ProtocolError: see there.
+        """
+        if self._kept:
+            self._kept.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return
+            data = b"".join(self._kept)
+            self._kept = []
+        on_frame, unpack = self._on_frame, _HEADER.unpack_from
+        at, length = 0, len(data)
+        while length - at >= _HEADER_BYTES:
+            size, kind, topic_bytes = unpack(data, at)
+            topic_at = at + _HEADER_BYTES
+            body_at, end = topic_at + topic_bytes, topic_at + size
+            if body_at > end or size > _MAX_FRAME_BYTES:
+                raise ProtocolError(f"a frame of {size} bytes, with a topic of {topic_bytes}")
+            if end > length:
+                self._keep(data, at, end - length)
+                return
+            on_frame(kind, data[topic_at:body_at], data, at, body_at, end)
+            at = end
+        if at < length:
+            self._keep(data, at, _HEADER_BYTES - (length - at))
+
+    def _keep(self, data: bytes, at: int, missing: int) -> None:
+        self._kept.append(data[at:])
+        self._missing = missing
