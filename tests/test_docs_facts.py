@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.routing import BaseRoute, Mount, Route
@@ -12,9 +13,11 @@ from starlette.routing import BaseRoute, Mount, Route
 import wigwag
 from documents import ROOT
 from wigwag import Limits, Sockets, create_provider, errors
+from wigwag.local import Hub, LocalSettings
 from wigwag.service.internal import create_internal_app
 from wigwag.service.metrics import exposition, registry_of
 from wigwag.service.refusals import Refusals
+from wigwag.service.workers.metrics import supervisor_numbers
 from wigwag.settings import ServiceSettings
 from wigwag.sockets.limits import TOO_MANY_JOINS, TOO_MANY_MESSAGES, TOO_MANY_TOPICS
 from wigwag.wire import client as wire
@@ -124,6 +127,8 @@ def test_the_numbers_of_the_start_page_are_those_that_were_measured() -> None:
 def test_each_metric_is_documented() -> None:
     page, _ = exposition(registry_of([create_provider("memory")], Refusals()), "")
     found = {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE wigwag_")}
+    for metric in supervisor_numbers(2, 0, Hub(LocalSettings(path=Path("hub")))):
+        found |= {sample.name for sample in metric.samples}
     assert found == set(re.findall(r"`(wigwag_\w+)`", section(SERVING, "Health and metrics")))
 
 

@@ -85,7 +85,7 @@ def test_the_shell_lines_of_a_page_name_what_exists(name: str) -> None:
 def check_command(words: list[str]) -> None:
     while words and "=" in words[0]:
         variable = words.pop(0).partition("=")[0]
-        plugins = [load(name) for name in ("memory", *INSTALLABLE)]
+        plugins = [load(name) for name in ("memory", "local", *INSTALLABLE)]
         known = {found.name for plugin in plugins for found in known_variables(plugin)}
         known |= {"UPGRADE", "PYTHON", "CHROMIUM"}
         assert variable in known, f"{variable} is no setting"

@@ -128,3 +128,33 @@ def test_a_setting_that_can_not_be_used_is_one_line(
     assert ended.out == ""
     assert name in ended.err
     assert ended.err.count("\n") == 1
+
+
+# With workers
+
+
+@pytest.mark.parametrize(("workers", "level"), [("1", "ok"), ("4096", "warning")])
+def test_with_workers_it_looks_through_a_hub_of_its_own(
+    wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch, workers: str, level: str
+) -> None:
+    monkeypatch.setenv("WIGWAG_WORKERS", workers)
+    ended = wigwag("check", "--json")
+    assert ended.code == 0
+    said = json.loads(ended.out)
+    assert said["provider"] == "local"
+    levels = {finding["subject"]: finding["level"] for finding in said["findings"]}
+    assert levels == {"settings": "ok", "hub": "ok", "delivery": "ok", "workers": level}
+
+
+def test_a_hub_that_could_not_be_started_is_an_error(wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIGWAG_WORKERS", "1")
+    monkeypatch.setenv("WIGWAG_LOCAL_PATH", "/nowhere/hub")
+    ended = wigwag("check")
+    assert ended.code == 1
+    assert "the hub can't listen at /nowhere/hub" in ended.out
+
+
+def test_workers_with_memory_are_refused_here_too(wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIGWAG_WORKERS", "2")
+    monkeypatch.setenv("WIGWAG_PROVIDER", "memory")
+    assert wigwag("check").code == 2

@@ -40,6 +40,44 @@ def test_a_port_out_of_range_is_told_the_range(wigwag: Wigwag, option: str) -> N
     assert "a port from 0 to 65535" in ended.err
 
 
+@pytest.mark.parametrize("arguments", [("--workers", "2"), ("--workers", "1")])
+def test_workers_with_memory_are_refused(
+    wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str]
+) -> None:
+    monkeypatch.setenv("WIGWAG_PROVIDER", "memory")
+    ended = wigwag("serve", *arguments)
+    assert ended.code == 2
+    assert ended.err == (
+        "wigwag: WIGWAG_PROVIDER=memory reaches the sockets of one process only, and there are to be several "
+        "(--workers, WIGWAG_WORKERS): leave WIGWAG_PROVIDER unset, for local, or name a broker\n"
+    )
+
+
+def test_workers_with_a_provider_that_is_not_installed_are_told_how_to_get_it(
+    wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WIGWAG_PROVIDER", "redis")
+    monkeypatch.setenv("WIGWAG_WORKERS", "2")
+    ended = wigwag("serve")
+    assert ended.code == 2
+    assert "pip install wigwag-redis" in ended.err
+
+
+def test_no_workers_are_none(wigwag: Wigwag) -> None:
+    assert wigwag("serve", "--workers", "0").code == 2
+
+
+def test_a_place_for_the_hub_that_cannot_be_is_one_line(
+    wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WIGWAG_LOCAL_PATH", "/nowhere/hub")
+    ended = wigwag("serve", "--workers", "1", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0")
+    assert ended.code == 1
+    assert ended.err.endswith(
+        "wigwag: the hub can't listen at /nowhere/hub: No such file or directory (/nowhere/hub.lock)\n"
+    )
+
+
 def test_the_help_names_nothing_that_is_not_released(wigwag: Wigwag) -> None:
     assert "redis" not in wigwag("serve", "--help").out
 

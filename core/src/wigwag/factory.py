@@ -126,6 +126,22 @@ def load_core_settings(environ: Mapping[str, str] | None = None) -> CoreSettings
     return load_settings(CoreSettings, PREFIX, os.environ if environ is None else environ)
 
 
+def provider_of_workers(environ: Mapping[str, str]) -> str:
+    """The provider of several processes of one service: the one that is named, else ``local``.
+
+    Raises:
+        SettingsError: it is ``memory``, with which they would not hear each other.
+    """
+    name = environ.get("WIGWAG_PROVIDER", "local")
+    if name == "memory":
+        raise SettingsError(
+            "WIGWAG_PROVIDER=memory reaches the sockets of one process only, and there are to be several (--workers, "
+            "WIGWAG_WORKERS): leave WIGWAG_PROVIDER unset, for local, or name a broker",
+            variable="WIGWAG_PROVIDER",
+        )
+    return name
+
+
 def load_plugin(name: str, environ: Mapping[str, str]) -> ProviderPlugin[Any]:
     """The plugin of this name, after each ``WIGWAG_…`` variable was seen to be known.  Raises SettingsError."""
     plugin = load(name)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from wigwag.errors import SettingsError, WigwagError
-from wigwag.factory import PREFIX, load_core_settings, load_plugin
+from wigwag.factory import PREFIX, load_core_settings, load_plugin, provider_of_workers
 from wigwag.plugins import INSTALLABLE, distribution_of, installed, load
 from wigwag.provider import ProviderSettings
 from wigwag.settings import Listen, Secret, ServiceSettings, load_settings, variables
@@ -63,6 +63,7 @@ Examples:
   wigwag serve                       the stock service, with a page on http://127.0.0.1:8000/
   wigwag serve main:app              your Starlette or FastAPI application
   wigwag serve main:app --listen 127.0.0.1:8080
+  wigwag serve main:app --workers 4  four processes on one port, that hear each other
 
 \b
 docs/settings.md lists every setting.
@@ -126,6 +127,7 @@ def cli() -> None:
     callback=_address,
     help=_help_of("internal_listen"),
 )
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help=_help_of("workers"))
 @click.option("--insecure", is_flag=True, default=None, help=_help_of("insecure"))
 @click.option(
     "--log-level",
@@ -139,14 +141,21 @@ def serve(app: str | None, app_dir: str | None, **options: Any) -> None:
     APP is MODULE:NAME of an ASGI application, like main:app. Without it the stock service runs: clients join
     topics, and backends publish over HTTP.
     """
-    from wigwag.service.server import serve as run  # uvicorn is not for the other commands to load
-
     core = load_core_settings()
-    load_plugin(core.provider, os.environ)
     load_settings(ProviderSettings, PREFIX, os.environ)
     settings = load_settings(ServiceSettings, PREFIX, os.environ)
-    given = {name: value for name, value in options.items() if value is not None}
-    run(replace(settings, **given), core, app=app, app_dir=app_dir)
+    settings = replace(settings, **{name: value for name, value in options.items() if value is not None})
+    # uvicorn is not for the other commands to load.
+    if settings.workers is None:
+        from wigwag.service.server import serve as run
+
+        load_plugin(core.provider, os.environ)
+        run(settings, core, app=app, app_dir=app_dir)
+    else:
+        from wigwag.service.workers.serving import serve_with_workers
+
+        load_plugin(provider_of_workers(os.environ), os.environ)
+        serve_with_workers(settings, settings.workers, os.environ, app=app, app_dir=app_dir)
 
 
 @cli.command()

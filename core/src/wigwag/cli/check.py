@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +15,9 @@ import msgspec
 
 from wigwag.broker import Broker, BrokerLost, Finding
 from wigwag.errors import WigwagError
-from wigwag.factory import PREFIX, load_core_settings, load_plugin
+from wigwag.factory import PREFIX, load_core_settings, load_plugin, provider_of_workers
 from wigwag.frames import Frame
+from wigwag.local import Hub, HubNotStarted, HubRuns, hub_settings_of
 from wigwag.plugins import ProviderPlugin
 from wigwag.provider import Provider, ProviderSettings
 from wigwag.settings import ServiceSettings, load_settings
@@ -32,17 +35,44 @@ def check(environ: Mapping[str, str], *, as_json: bool) -> bool:
         SettingsError: a setting can't be used.
     """
     name = load_core_settings(environ).provider
+    workers = load_settings(ServiceSettings, PREFIX, environ).workers
+    if workers is not None:
+        name = provider_of_workers(environ)
     plugin = load_plugin(name, environ)
-    settings = load_settings(plugin.settings, prefix_of(name), environ)
     provider_settings = load_settings(ProviderSettings, PREFIX, environ)
-    load_settings(ServiceSettings, PREFIX, environ)
-    broker = plugin.create(settings)
-    findings = anyio.run(_findings, plugin, settings, broker, provider_settings)
+    with ExitStack() as stack:
+        hub = None
+        if name == "local" and workers is not None:  # `wigwag serve` will start one
+            settings: Any = stack.enter_context(hub_settings_of(environ))
+            hub = Hub(settings)
+        else:
+            settings = load_settings(plugin.settings, prefix_of(name), environ)
+        broker = plugin.create(settings)
+        findings = anyio.run(_findings, plugin, settings, broker, provider_settings, hub)
+    findings += _of_workers(workers)
     click.echo(_as_json(name, findings) if as_json else "\n".join(_lines(name, findings)))
     return all(finding.level != "error" for finding in findings)
 
 
 async def _findings(
+    plugin: ProviderPlugin[Any],
+    settings: object,
+    broker: Broker,
+    provider_settings: ProviderSettings,
+    hub: Hub | None,
+) -> list[Finding]:
+    async with AsyncExitStack() as stack:
+        if hub is not None:
+            try:
+                await stack.enter_async_context(hub)
+            except HubRuns:
+                pass  # of the service, which is up: it is the one to look at
+            except HubNotStarted as exc:
+                return [Finding("error", "hub", str(exc))]
+        return await _of_provider(plugin, settings, broker, provider_settings)
+
+
+async def _of_provider(
     plugin: ProviderPlugin[Any], settings: object, broker: Broker, provider_settings: ProviderSettings
 ) -> list[Finding]:
     findings = [Finding("ok", "settings", "all can be read, and none is unknown")]
@@ -55,6 +85,21 @@ async def _findings(
         except TimeoutError:
             return [*findings, Finding("error", "broker", f"it did not answer within {LIMIT_S:g} s")]
     return [*findings, await _delivery(broker, plugin.name, provider_settings)]
+
+
+def _of_workers(workers: int | None) -> Iterator[Finding]:
+    if workers is not None:
+        cores = _cores()
+        if workers > cores:
+            text = f"{workers} on {cores} cores: more than there are cores gain nothing, and cost memory each"
+            yield Finding("warning", "workers", text)
+        else:
+            yield Finding("ok", "workers", f"{workers} on {cores} cores")
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Listener:

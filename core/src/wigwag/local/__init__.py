@@ -5,8 +5,17 @@
 """
 
 from wigwag.local.broker import LocalBroker
-from wigwag.local.hub import Hub, HubNotStarted
+from wigwag.local.hub import Hub, HubNotStarted, HubRuns
+from wigwag.local.place import hub_settings_of
 from wigwag.local.plugin import wigwag_provider
 from wigwag.local.settings import LocalSettings
 
-__all__ = ["Hub", "HubNotStarted", "LocalBroker", "LocalSettings", "wigwag_provider"]
+__all__ = [
+    "Hub",
+    "HubNotStarted",
+    "HubRuns",
+    "LocalBroker",
+    "LocalSettings",
+    "hub_settings_of",
+    "wigwag_provider",
+]

@@ -40,6 +40,10 @@ class HubNotStarted(WigwagError):
     """The hub can't listen: another one does, or the path is no place for a socket."""
 
 
+class HubRuns(HubNotStarted):
+    """Another hub listens at this path."""
+
+
 class Hub:
     """Serves from :meth:`start` to :meth:`stop`, or within ``async with``.  On asyncio."""
 
@@ -270,7 +274,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         os.close(lock)
-        raise HubNotStarted(f"a hub listens at {path} already: stop it, or choose another path") from exc
+        raise HubRuns(f"a hub listens at {path} already: stop it, or choose another path") from exc
     return lock
 
 

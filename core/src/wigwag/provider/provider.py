@@ -20,6 +20,7 @@ from wigwag.provider.counters import Counters
 from wigwag.provider.hosting import hosted
 from wigwag.provider.node import Node
 from wigwag.provider.settings import ProviderSettings
+from wigwag.provider.siblings import siblings
 from wigwag.topics import check_topic
 from wigwag.wire.client import GOING_AWAY
 
@@ -84,9 +85,24 @@ class Provider:
             self._node = Node(self._broker, self.settings, self.counters, subscribes=self._subscribes)
             self._task = BackgroundTask(self._run)
             self._task.start()
+            if self._broker.in_process:
+                self._warn_of_siblings()
             host = hosted.get()
             if host is not None and self not in host:
                 host.append(self)
+
+    def _warn_of_siblings(self) -> None:
+        others = siblings()
+        if others is not None:
+            logger.warning(
+                "%s runs %d processes, and the provider %r reaches the sockets of its own process only: what one "
+                "publishes, the sockets of the others do not get. Run one, or `wigwag serve --workers %d`, or choose a "
+                "provider that joins them (WIGWAG_PROVIDER: local, with `wigwag hub`; or a broker)",
+                others.server,
+                others.processes,
+                self.name,
+                others.processes,
+            )
 
     async def _run(self) -> None:
         node = self._node

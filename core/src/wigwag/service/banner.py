@@ -23,12 +23,16 @@ def banner(
     has_key: bool,
     asks_for_tokens: bool = False,
     is_local: bool,
+    workers: int | None = None,
 ) -> str:
     """A few lines: what runs, where, and how to publish.
 
     ``app`` and ``served`` are the user's application, by its name and itself; of its routes the sockets' are named.
+    ``workers``: how many processes there are, of which each is a node.
     """
     named = [f"provider {p.name} · node {p.node.tag}" for p in providers if p.node is not None]
+    if workers is not None:
+        named = [*(f"provider {p.name}" for p in providers), f"{workers} worker{'s' if workers > 1 else ''}"]
     key = '-H "Authorization: Bearer $WIGWAG_API_KEY" ' if has_key else ""
     rows = _app_rows(public, app, served) if app else _stock_rows(public)
     # Which topics an application has, only it knows.

@@ -59,7 +59,7 @@ def create_internal_app(
             Route("/metrics", api.metrics, methods=["GET"]),
         ],
         exception_handlers={
-            HTTPException: _http_error,
+            HTTPException: http_error,
             InvalidMessage: _invalid,
             InvalidTopic: _invalid_topic,
             Exception: _internal_error,
@@ -81,14 +81,14 @@ class InternalApi:
         """The endpoint that delivers messages of this kind, one or several."""
 
         async def endpoint(request: Request) -> Response:
-            messages = prepare(await _body(request), kind)
+            messages = prepare(await read_body(request), kind)
             return _json(await publish_all(messages, self._providers))
 
         return endpoint
 
     async def disconnect(self, request: Request) -> Response:
         """Close a socket, or all those of a user, on every node."""
-        wish = _checked(decode(await _body(request), Disconnect))
+        wish = _checked(decode(await read_body(request), Disconnect))
         providers = distinct(running(self._providers))
         if not providers:
             return _json(Answer(503, {"error": NO_PROVIDER}))
@@ -141,7 +141,7 @@ class InternalApi:
         return Response(page, headers={"content-type": content_type})
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The body, of whatever content type, so that plain ``curl -d`` works.
 
     Raises:
@@ -175,7 +175,8 @@ def _json(answer: Answer) -> Response:
     return JSONResponse(answer.content, answer.status)
 
 
-async def _http_error(request: Request, exc: Exception) -> Response:
+async def http_error(request: Request, exc: Exception) -> Response:
+    """The answer where a path, a method or a size is none of ours."""
     if not isinstance(exc, HTTPException):  # pragma: no cover - registered for it alone
         raise exc
     return JSONResponse({"error": exc.detail}, exc.status_code, exc.headers)

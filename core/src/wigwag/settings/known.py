@@ -46,6 +46,14 @@ class ServiceSettings:
         Listen("127.0.0.1", 9000),
         "Where backends publish, and health and metrics are asked for; never to be open to the public.",
     )
+    workers: int | None = setting(
+        None,
+        "How many processes serve, on one listening port: as many as there are cores to use. Unless set, one alone.",
+        at_least=1,
+    )
+    worker_stop_timeout_s: float = setting(
+        30.0, "How long a worker has to end when it is asked to, before it is killed."
+    )
     api_key: Secrets | None = setting(
         None,
         "What backends send as `Authorization: Bearer …` to publish. Without it only this machine may.",

@@ -1,0 +1,225 @@
+"""A worker: serves the connections that the supervisor hands to it, and answers what it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+import msgspec
+
+from wigwag.errors import SettingsError, WigwagError
+from wigwag.factory import PREFIX, load_core_settings
+from wigwag.provider.hosting import hosted
+from wigwag.provider.node import Node
+from wigwag.service.addresses import CannotServe
+from wigwag.service.loading import load_app
+from wigwag.service.publishing import running
+from wigwag.service.served import Access, Served, Server, first_of, set_up_logging
+from wigwag.service.workers.messages import Ask, Channel, Failed, Leaving, Load, Ready, Spec, pack
+from wigwag.service.workers.relay import answer_to
+from wigwag.settings import ServiceSettings, load_settings
+
+logger: logging.Logger = logging.getLogger("wigwag.service")
+
+#: How long a worker that could serve waits for its brokers, and how often it looks.
+_HEARD_S: Final = 3.0
+_LOOK_S: Final = 0.01
+#: How long who came last has to say what it wants, before the server ends.
+_LAST_S: Final = 0.1
+_REPORT_S: Final = 0.05
+_AT_ONCE: Final = 64
+
+
+def main() -> None:
+    """Run the worker that the first argument describes."""
+    run_worker(msgspec.json.decode(sys.argv[1], type=Spec))
+
+
+def run_worker(spec: Spec) -> None:
+    """Serve until the supervisor closes its end, or is no more."""
+    # Ctrl-C and a closed terminal reach all processes: what follows from them is the supervisor's to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    control = socket.socket(fileno=spec.control_fd)
+    connections = socket.socket(fileno=spec.connections_fd)
+    last_word = control.dup()  # the event loop closes the other
+    try:
+        service = _Service(spec)
+        use_uvloop = importlib.util.find_spec("uvloop") is not None
+        anyio.run(service.run, control, connections, backend_options={"use_uvloop": use_uvloop})
+    except WigwagError as exc:
+        last_word.setblocking(True)
+        last_word.sendall(pack(Failed(str(exc), isinstance(exc, SettingsError))))
+        sys.exit(1)
+
+
+class _Service:
+    """The public server, without a port, and the internal API, without a server."""
+
+    def __init__(self, spec: Spec) -> None:
+        """Raises WigwagError where the application can't be imported, or a setting can't be used."""
+        self._spec = spec
+        settings = load_settings(ServiceSettings, PREFIX, os.environ)
+        set_up_logging(settings.log_level, who=f"worker {spec.number} ")
+        self._access = Access.of(settings, has_app=spec.app is not None)
+        app = load_app(spec.app, spec.app_dir) if spec.app else None
+        self._served = Served(settings, load_core_settings(), self._access, name=spec.app, app=app)
+        self._internal = self._served.internal_app()
+        self._told = Load(0, 0)
+        self._asks: anyio.abc.TaskGroup
+        self._channel: Channel[Ask]
+
+    async def run(self, control: socket.socket, connections: socket.socket) -> None:
+        """Start the application, serve, and end when there are no more connections to come."""
+        hosted.set(self._served.providers)
+        public = self._served.public_server()
+        error: WigwagError | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._access.watch)
+                await self._live(tasks, public, control, connections)
+        except* CannotServe as group:
+            error = self._served.watched.error or first_of(group)
+        if error is not None:
+            raise error
+
+    async def _live(
+        self, tasks: anyio.abc.TaskGroup, public: Server, control: socket.socket, connections: socket.socket
+    ) -> None:
+        self._asks = tasks
+        incoming = _Incoming(connections, public, tasks, self._tell)
+
+        def supervisor_is_gone() -> None:
+            if not public.listening.is_set():
+                tasks.cancel_scope.cancel()
+            incoming.close()
+
+        async def serve() -> None:
+            await public.serve([])
+            tasks.cancel_scope.cancel()
+
+        self._channel = Channel(Ask, self._asked, supervisor_is_gone)
+        loop = asyncio.get_running_loop()
+        control.setblocking(False)
+        await loop.create_unix_connection(lambda: self._channel, sock=control)
+        tasks.start_soon(serve)
+        tasks.start_soon(self._obey_signals, tasks.cancel_scope, public)
+        await public.listening.wait()
+        await self._heard()
+        self._channel.send(Ready(self._served.banner(self._spec.workers), self._served.has_provider))
+        incoming.open()
+        tasks.start_soon(self._report, incoming)
+
+    async def _heard(self) -> None:
+        """Wait a little for the brokers: who connects earlier is told that it may have missed something."""
+        with anyio.move_on_after(_HEARD_S):
+            while not all(node is not None and node.is_up for node in self._nodes()):  # noqa: ASYNC110
+                await anyio.sleep(_LOOK_S)  # nobody tells
+
+    def _nodes(self) -> list[Node | None]:
+        return [provider.node for provider in running(self._served.providers)]
+
+    async def _obey_signals(self, everything: anyio.CancelScope, public: Server) -> None:
+        """Somebody asks this one process to end: the supervisor must know before connections are lost."""
+        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+            async for _ in signals:
+                if not public.listening.is_set():
+                    everything.cancel()
+                self._channel.send(Leaving())
+
+    def _tell(self, load: Load) -> None:
+        if load != self._told:
+            self._told = load
+            self._channel.send(load)
+
+    async def _report(self, incoming: _Incoming) -> None:
+        while True:
+            await anyio.sleep(_REPORT_S)
+            self._tell(incoming.load)
+
+    def _asked(self, ask: Ask) -> None:
+        self._asks.start_soon(self._answer, ask)
+
+    async def _answer(self, ask: Ask) -> None:
+        self._channel.send(await answer_to(ask, self._internal))
+
+
+class _Incoming:
+    """Connections as they come, and what is made of them: connections of the public server."""
+
+    def __init__(
+        self,
+        source: socket.socket,
+        public: Server,
+        tasks: anyio.abc.TaskGroup,
+        tell: Callable[[Load], object],
+    ) -> None:
+        self._source = source
+        self._public = public
+        self._tasks = tasks
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._received = 0
+        self._pending = 0
+        self._is_open = False
+
+    @property
+    def load(self) -> Load:
+        """What the supervisor is told."""
+        return Load(self._received, self._pending + len(self._public.server_state.connections))
+
+    def open(self) -> None:
+        """Take connections from now on."""
+        self._source.setblocking(False)
+        self._is_open = True
+        self._loop.add_reader(self._source.fileno(), self._read)
+
+    def close(self) -> None:
+        """Take no more; the server ends."""
+        if self._is_open:
+            self._is_open = False
+            self._loop.remove_reader(self._source.fileno())
+            self._source.close()
+            self._loop.call_later(_LAST_S, self._end)
+
+    def _end(self) -> None:
+        self._public.should_exit = True
+
+    def _read(self) -> None:
+        self._receive()
+        # At once, before anything of them is read: those that are not told of go to others if this process dies.
+        self._tell(self.load)
+
+    def _receive(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._source, 1, 1)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, descriptors = b"", []
+            if not data:
+                self.close()
+                return
+            for descriptor in descriptors:
+                self._received += 1
+                self._pending += 1
+                self._tasks.start_soon(self._accept, socket.socket(fileno=descriptor))
+
+    async def _accept(self, connection: socket.socket) -> None:
+        try:
+            connection.setblocking(False)
+            await self._loop.connect_accepted_socket(self._public.create_protocol, connection)
+        except OSError as exc:  # the client has gone again
+            logger.debug("a connection was lost as it came: %s", exc)
+            connection.close()
+        finally:
+            self._pending -= 1

@@ -1,0 +1,1 @@
+"""``wigwag serve --workers``, with real processes."""
