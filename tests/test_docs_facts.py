@@ -129,7 +129,8 @@ def test_each_metric_is_documented() -> None:
     found = {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE wigwag_")}
     for metric in supervisor_numbers(2, 0, Hub(LocalSettings(path=Path("hub")))):
         found |= {sample.name for sample in metric.samples}
-    assert found == set(re.findall(r"`(wigwag_\w+)`", section(SERVING, "Health and metrics")))
+    named = section(SERVING, "Health and metrics") + section(SERVING, "Several processes")
+    assert found == set(re.findall(r"`(wigwag_\w+)`", named))
 
 
 def test_the_limits_and_their_defaults_are_documented() -> None:
