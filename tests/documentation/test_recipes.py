@@ -14,7 +14,7 @@ from e2e.browsing import ARGUMENTS
 from e2e.wire import connecting
 from servers.redis import RedisServer
 
-pytestmark = pytest.mark.needs("curl")
+pytestmark = [pytest.mark.needs("curl"), pytest.mark.timeout(150)]
 
 
 def test_fastapi(tmp_path: Path) -> None:
@@ -27,7 +27,6 @@ def test_fastapi(tmp_path: Path) -> None:
     assert "4 passed" in player.said["python -m pytest"]
 
 
-@pytest.mark.timeout(150)
 @pytest.mark.needs("redis-server", "chromium")
 def test_django(tmp_path: Path, redis_server: RedisServer, chromium: str) -> None:
     with (

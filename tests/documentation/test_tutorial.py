@@ -19,6 +19,7 @@ def shows(page: Page, tea: int, coffee: int) -> None:
     expect(page.locator("#coffee output")).to_have_text(str(coffee))
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.needs("chromium", "curl")
 def test_the_tutorial_leads_to_a_live_page(tmp_path: Path, chromium: str) -> None:
     with (
