@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wigwag.patterns import Pattern
@@ -113,6 +113,7 @@ def test_patterns_of_one_text_are_equal() -> None:
     assert (str(Pattern("a:*")), repr(Pattern("a:*"))) == ("a:*", "Pattern('a:*')")
 
 
+@settings(deadline=None)
 @given(PATTERNS, ANYTHING, USERS)
 def test_it_is_the_regular_expression_that_the_page_describes(pattern: str, topic: str, user: str) -> None:
     found = regex_of(pattern, user).fullmatch(topic)
@@ -125,6 +126,7 @@ def test_it_is_the_regular_expression_that_the_page_describes(pattern: str, topi
         assert not Pattern(pattern).matches(topic, user)
 
 
+@settings(deadline=None)
 @given(PATTERNS, USERS, st.lists(PLAIN, min_size=1, max_size=6))
 def test_no_pattern_escapes_what_it_names(pattern: str, user: str, segments: list[str]) -> None:
     topic = ":".join(segments)
@@ -140,6 +142,7 @@ def test_no_pattern_escapes_what_it_names(pattern: str, user: str, segments: lis
         assert given_ == "*" or found == (user if given_ == "{sub}" else given_)
 
 
+@settings(deadline=None)
 @given(
     PATTERNS, st.sampled_from(["__", "__a", "__a:b", "a:", ":a", "a::b", "a b", "a*", "a:*", "a:**"]), USERS
 )
@@ -147,6 +150,7 @@ def test_nothing_matches_what_is_reserved_or_no_topic(pattern: str, topic: str, 
     assert not Pattern(pattern).matches(topic, user)
 
 
+@settings(deadline=None)
 @given(st.text("ab_:*{}su", max_size=10))
 def test_whatever_text_is_a_pattern_or_refused(text: str) -> None:
     try:

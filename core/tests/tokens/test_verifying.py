@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signing import (
@@ -272,6 +272,7 @@ def test_without_keys_nothing_is_taken() -> None:
     assert refused(token(), Keys()).reason == "algorithm"
 
 
+@settings(deadline=None)
 @given(
     st.text("ab.=-_é\0", max_size=60)
     | st.binary(max_size=60).map(lambda data: f"{part(data)}.{part(data)}.{part(data)}")
@@ -281,6 +282,7 @@ def test_whatever_a_stranger_sends_is_refused(text: str) -> None:
         verify(text)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_change_of_a_token_is_taken(data: st.DataObject) -> None:
     good = token()
@@ -299,6 +301,7 @@ JSON = st.recursive(
 CLAIM = st.sampled_from(["sub", "exp", "nbf", "iat", "aud", "iss", "jti", "topics", "publish"])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(CLAIM, JSON))
 def test_whatever_a_trusted_issuer_writes_is_taken_or_refused(body: dict[str, Any]) -> None:
     try:
