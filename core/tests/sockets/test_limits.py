@@ -119,11 +119,14 @@ async def test_pings_count_as_messages_and_get_no_answer_over_the_rate(world: Wo
 
 
 @pytest.mark.anyio
-async def test_the_burst_is_two_seconds_worth_unless_said(world: World, echo: SocketRouter[None]) -> None:
+async def test_the_burst_is_two_seconds_worth_and_the_topics_unless_said(
+    world: World, echo: SocketRouter[None]
+) -> None:
     message = {"type": "m", "data": "x"}
-    for per_s, taken in ((2.0, 4), (0.1, 1)):
-        peer = await world.connect(Sockets(routers=[echo], limits=Limits(messages_per_s=per_s)))
-        await peer.say(*[message] * 6)
+    for per_s, topics, taken in ((2.0, 3, 7), (0.1, 1, 1)):
+        limits = Limits(messages_per_s=per_s, topics=topics)
+        peer = await world.connect(Sockets(routers=[echo], limits=limits))
+        await peer.say(*[message] * 9)
         assert sum("data" in reply for reply in peer.take()) == taken
 
 

@@ -31,7 +31,8 @@ class Limits:
     #: How many messages a second a client may send, on average.  Those over it are refused with an error;
     #: who goes on is closed with 1008.
     messages_per_s: float | None = None
-    #: How many at once; None: two seconds' worth.
+    #: How many at once; None: two seconds' worth and ``topics``, so that a client that comes back can join all of
+    #: its rooms at once, and send what waited besides.
     messages_burst: int | None = None
     #: How many topics a socket may want at once; more are refused likewise.
     topics: int = 1000

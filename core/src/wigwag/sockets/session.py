@@ -115,7 +115,7 @@ class Session:
         limits = app.limits
         self._rate: TokenBucket | None = None
         if limits.messages_per_s is not None:
-            burst = limits.messages_burst or max(1.0, 2 * limits.messages_per_s)
+            burst = limits.messages_burst or limits.topics + 2 * limits.messages_per_s
             self._rate = TokenBucket(limits.messages_per_s, burst)
 
     @property
