@@ -61,7 +61,7 @@ def make_project(sources: Path, project: Path) -> Path:
     (project / "package.json").write_text('{"private": true, "type": "module"}\n')
     npm("install", "--offline", f"./{package.name}", cwd=project)
     (project / "node_modules/ws").symlink_to(MODULES / "ws")
-    for name in ("agent.mjs", "thousand.mjs", "orijs_style.mjs"):
+    for name in ("agent.mjs", "thousand.mjs", "orijs_style.mjs", "full_buffer.mjs"):
         shutil.copy(HERE / name, project)
     return project
 

@@ -37,7 +37,10 @@ export interface SocketClientOptions {
   heartbeatTimeout?: number;
   /** How long `request`, `joinRoom` and `leaveRoom` wait for an answer, unless they are told. Default: 10 000. */
   requestTimeout?: number;
-  /** How many messages are kept while there is no connection. Default: 1000. */
+  /**
+   * How many messages are kept while there is no connection. They are sent at once when there is one, right after the
+   * joins: a server that limits messages is to take both (the stock service takes 300, with 100 rooms). Default: 100.
+   */
   sendBufferMessages?: number;
   /** How many bytes of them are, and how many may wait in a connection that is slow. Default: 1 048 576. */
   sendBufferBytes?: number;
@@ -75,7 +78,7 @@ export const DEFAULTS = {
   heartbeatInterval: 25_000,
   heartbeatTimeout: 5000,
   requestTimeout: 10_000,
-  sendBufferMessages: 1000,
+  sendBufferMessages: 100, // all at once, after the joins: within what the stock service takes
   sendBufferBytes: 1_048_576,
   pauseWhenHidden: true,
   pauseWhenOffline: true,

@@ -52,7 +52,9 @@ class SocketClient:
     - ``heartbeat_interval_s``: how often the server is asked whether it is there; None for never.  It has
       ``heartbeat_timeout_s`` to answer, else the connection is given up for another one.
     - ``request_timeout_s``: for an answer, unless :meth:`request` is told otherwise.
-    - ``send_buffer_messages``, ``send_buffer_bytes``: how much is kept while not connected.
+    - ``send_buffer_messages``, ``send_buffer_bytes``: how much is kept while not connected.  It is sent at once
+      when connected, right after the joins: a server that limits messages is to take both (the stock service
+      takes 300 at once, with 100 rooms).
     - ``receive_buffer_messages``: how much is kept for handlers, and again for :meth:`events`.
     - ``max_message_bytes``: a larger one from the server ends the connection (close code 1009).
     - ``headers``, ``subprotocols``: sent with the handshake.
@@ -78,7 +80,7 @@ class SocketClient:
         heartbeat_interval_s: float | None = 25.0,
         heartbeat_timeout_s: float = 5.0,
         request_timeout_s: float = 10.0,
-        send_buffer_messages: int = 1000,
+        send_buffer_messages: int = 100,
         send_buffer_bytes: int = 1024 * 1024,
         receive_buffer_messages: int = 1024,
         max_message_bytes: int = 16 * 1024 * 1024,
