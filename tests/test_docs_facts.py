@@ -19,9 +19,8 @@ from wigwag.service.metrics import exposition, registry_of
 from wigwag.service.refusals import Refusals
 from wigwag.service.workers.metrics import supervisor_numbers
 from wigwag.settings import ServiceSettings
-from wigwag.sockets.limits import TOO_MANY_JOINS, TOO_MANY_MESSAGES, TOO_MANY_TOPICS
 from wigwag.wire import client as wire
-from wigwag.wire.client import UNAVAILABLE
+from wigwag.wire.client import TOO_MANY_JOINS, TOO_MANY_MESSAGES, TOO_MANY_TOPICS, UNAVAILABLE
 
 GUIDE = "\n".join(page.read_text() for page in sorted((ROOT / "docs/guide").glob("*.md")))
 SERVING = (ROOT / "docs/guide/serving.md").read_text()

@@ -26,6 +26,7 @@ from wigwag.client import (
     SendBufferFull,
     SocketClient,
 )
+from wigwag.client.session import Session
 from wigwag.errors import NotRunning, Unsubscribed
 
 pytestmark = pytest.mark.anyio
@@ -222,6 +223,114 @@ async def test_a_room_that_is_unavailable_stays_wanted(server: ScriptedServer) -
         assert client.rooms == {"x"}
         await connected_again(client, server)
     assert server.types(1) == ["room.join", "settled"]
+
+
+class Impatience:
+    """A server that refuses joins as too early, and the pauses after which the client asks again: it takes none
+    until it is let."""
+
+    def __init__(self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server = server
+        self.error = "Too many joins"
+        #: How many joins more are refused.
+        self.refusals = 0
+        self.pauses: list[float] = []
+        self._has_asked = asyncio.Condition()
+        self._begun = asyncio.Semaphore(0)
+        self._may_end = asyncio.Semaphore(0)
+        server.answer = self._answer
+        monkeypatch.setattr(Session, "pause", self._pause)
+
+    async def _answer(self, connection: ServerConnection, message: Any) -> None:
+        is_refused = message["type"] == "room.join" and self.refusals > 0
+        self.refusals -= is_refused
+        async with self._has_asked:
+            self._has_asked.notify_all()
+        await reply(connection, message, **({"error": self.error} if is_refused else {}))
+
+    async def _pause(self, delay_s: float) -> None:
+        if delay_s < 1:  # before an attempt to connect
+            return
+        self.pauses.append(delay_s)
+        self._begun.release()
+        await self._may_end.acquire()
+
+    async def let_one_pass(self) -> None:
+        """Let one pause end, when it has begun."""
+        await self._begun.acquire()
+        self._may_end.release()
+
+    async def asked(self, count: int) -> None:
+        """Return when so many joins have come."""
+        async with self._has_asked:
+            await self._has_asked.wait_for(lambda: len(self.joins()) >= count)
+
+    def joins(self, connection: int = 0) -> list[str]:
+        """The rooms that were asked for."""
+        of_it = (message for number, message in self.server.received if number == connection)
+        return [message["data"]["room"] for message in of_it if message["type"] == "room.join"]
+
+
+@pytest.fixture
+def impatience(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Impatience:
+    return Impatience(server, monkeypatch)
+
+
+@pytest.mark.parametrize("error", ["Too many messages", "Too many joins"])
+async def test_a_join_that_came_too_early_is_asked_again_while_its_caller_waits(
+    server: ScriptedServer, impatience: Impatience, error: str
+) -> None:
+    impatience.error, impatience.refusals = error, 2
+    errors: list[str] = []
+    async with client_of(server) as client:
+        client.on_error(lambda error: errors.append(str(error)))
+        joining = asyncio.create_task(client.join_room("x"))
+        await impatience.let_one_pass()
+        assert client.rooms == {"x"}
+        with pytest.raises(RequestTimeout):
+            await client.join_room("x", timeout_s=0.01)  # does not ask before the pause is over
+        await impatience.let_one_pass()
+        await joining
+        assert client.rooms == {"x"}
+        await client.request("settled")
+    assert impatience.joins() == ["x", "x", "x"]
+    assert all(1 <= pause <= 2 for pause in impatience.pauses)
+    assert len(set(impatience.pauses)) == 2
+    assert errors[:2] == [f"room.join: {error}"] * 2
+
+
+async def test_joins_that_came_too_early_are_asked_again_one_by_one(
+    server: ScriptedServer, impatience: Impatience
+) -> None:
+    impatience.refusals = 5
+    client = client_of(server)
+    for room in "abcd":
+        await client.join_room(room)
+    async with client:
+        await client.request("settled")
+        await client.leave_room("b")
+        for count in range(5, 9):
+            await impatience.let_one_pass()
+            await impatience.asked(count)
+            await client.request("settled")
+            assert len(impatience.joins()) == count
+        assert impatience.joins()[4:] == ["a", "c", "d", "a"]
+        assert len(impatience.pauses) == 4
+
+
+async def test_a_join_that_came_too_early_is_asked_once_on_the_next_connection(
+    server: ScriptedServer, impatience: Impatience
+) -> None:
+    impatience.refusals = 2
+    client = client_of(server)
+    for room in "ab":
+        await client.join_room(room)
+    async with client:
+        await client.request("settled")
+        await connected_again(client, server)
+        await client.request("settled")
+    assert impatience.joins(1) == ["a", "b"]
+    assert len(impatience.pauses) == 1
 
 
 async def test_a_room_that_cannot_be_joined_again_is_told_and_tried_next_time(

@@ -71,6 +71,8 @@ const ERROR = {};
 const DONE = 1000;
 /** A join that failed so stands at the server, and comes alive later. */
 const UNAVAILABLE = "Unavailable";
+/** What a join is answered that came too early. Ten refusals a minute end a connection. */
+const TOO_EARLY = /^Too many (messages|joins)$/;
 
 /**
  * A connection to a wigwag server that is kept: it reconnects, joins its rooms again, watches the link, keeps what is
@@ -101,6 +103,9 @@ export class SocketClient<
   readonly #pending = new Pending((id) => this.#buffer.drop((message) => message.id === id));
   readonly #reported = new WeakSet();
   readonly #rooms = new Map<string, Room>();
+  /** Those that this connection asked for too early, and will ask for again. */
+  readonly #tooEarly = new Set<Room>();
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   #state: ConnectionState = "disconnected";
   #error: ClientError | undefined;
@@ -285,7 +290,8 @@ export class SocketClient<
    *
    * The promise need not be looked at. It resolves when the room is live; rejects with RequestFailed where the server
    * says no, which is told to `onError` too (at first the room is forgotten; later it is tried again on the next
-   * connection), and with RequestTimeout where it is not live within `requestTimeout` (the wish stands).
+   * connection), and with RequestTimeout where it is not live within `requestTimeout` (the wish stands). That it is
+   * asked for too early, `Too many messages` or `Too many joins`, is told to `onError` alone: it is asked for again.
    */
   joinRoom(name: string): Promise<void> {
     this.#checkUsable();
@@ -317,7 +323,8 @@ export class SocketClient<
     if (!room) return Promise.resolve();
     this.#rooms.delete(name);
     room.outcome.reject(new ClientError(`room ${name} was left`));
-    if (room.asked !== this.#link || !this.isConnected) return Promise.resolve();
+    if (this.#tooEarly.delete(room) || room.asked !== this.#link || !this.isConnected)
+      return Promise.resolve();
     return quiet(
       this.#ask(LeaveRoom.name, { room: name }, {}, false).then(
         () => {},
@@ -402,6 +409,9 @@ export class SocketClient<
     const { isConnected } = this;
     const willReconnect = delay !== undefined;
     clearTimeout(this.#retry);
+    clearTimeout(this.#again);
+    this.#again = undefined;
+    this.#tooEarly.clear();
     this.#link = undefined;
     this.#error = error;
     for (const room of this.#rooms.values()) {
@@ -485,11 +495,33 @@ export class SocketClient<
       (error) => {
         // With the connection lost, the next is asked.
         if (error instanceof ConnectionClosed || this.#rooms.get(room.name) !== room) return;
+        if (error instanceof RequestFailed && TOO_EARLY.test(error.error)) {
+          this.#tooEarly.add(room);
+          this.#joinAgain();
+          this.#report(error, true);
+          return;
+        }
         const isRefused = error instanceof RequestFailed && error.error !== UNAVAILABLE;
         if (isRefused && !room.wasJoined) this.#rooms.delete(room.name);
         room.outcome.reject(error);
         this.#report(error);
       },
+    );
+  }
+
+  /** Ask again for what was asked for too early, one room after the other: each refusal counts. */
+  #joinAgain(): void {
+    this.#again ??= setTimeout(
+      () => {
+        this.#again = undefined;
+        const [room] = this.#tooEarly;
+        if (!room) return; // left meanwhile
+        this.#tooEarly.delete(room);
+        room.asked = undefined;
+        this.#join(room);
+        if (this.#tooEarly.size) this.#joinAgain();
+      },
+      1000 + Math.random() * 1000,
     );
   }
 

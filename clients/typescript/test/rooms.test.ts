@@ -211,6 +211,87 @@ describe("joinRoom()", () => {
   });
 });
 
+describe.each(["Too many messages", "Too many joins"])("a join answered %s", (error) => {
+  /** A client whose joins of these rooms were refused so. */
+  const refused = async (...names: string[]) => {
+    const { client, server } = connected({ heartbeatInterval: 0 });
+    const heard = vi.fn();
+    client.onError(heard);
+    const joining = names.map((name) => outcome(client.joinRoom(name)));
+    for (const { correlationId } of server.messages) server.say({ type: "room.join", correlationId, error });
+    await pass();
+    return { client, server, heard, joining };
+  };
+
+  test("is asked again after a pause of 1 to 2 s, and who waits goes on waiting", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0.5);
+    const { client, server, heard, joining } = await refused("a");
+    expect(client.joinedRooms).toEqual(new Set(["a"]));
+    expect(heard.mock.calls).toEqual([[new RequestFailed("room.join", error)]]);
+    client.joinRoom("a");
+    await pass(1499);
+    expect(joins(server)).toEqual(["a"]);
+    await pass(1);
+    expect(joins(server)).toEqual(["a", "a"]);
+    expect(joining).toEqual([{}]);
+    server.reply("room.join", { data: null });
+    await pass();
+    expect(joining.every((one) => "value" in one)).toBe(true);
+    await pass(60_000);
+    expect(joins(server)).toEqual(["a", "a"]);
+  });
+
+  test("is followed by the others one by one, and by itself where it is refused again", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    const { server, joining } = await refused("a", "b", "c");
+    const asked = [];
+    for (let second = 0; second < 5; second++) {
+      await pass(1000);
+      asked.push(joins(server).slice(3 + asked.length));
+      if (second === 0) server.reply("room.join", { error });
+      else if (second < 4) server.reply("room.join", { data: null });
+    }
+    expect(asked).toEqual([["a"], ["b"], ["c"], ["a"], []]);
+    expect(joining.every((one) => "value" in one)).toBe(true);
+  });
+
+  test("ends with requestTimeout for who waits; the wish stands", async () => {
+    const { client, server, joining } = await refused("a");
+    await pass(10_000);
+    expect(joining[0]?.error).toBeInstanceOf(RequestTimeout);
+    expect(client.joinedRooms).toEqual(new Set(["a"]));
+    server.reply("room.join", { data: null });
+    await client.joinRoom("a");
+  });
+
+  test("of a room that is left is not asked again, and nothing is left to leave", async () => {
+    const { client, server } = await refused("a", "b");
+    await client.leaveRoom("a");
+    await pass(60_000);
+    expect(joins(server)).toEqual(["a", "b", "b"]);
+    expect(leaves(server)).toEqual([]);
+  });
+
+  test.each([
+    ["disconnect()", (client: { disconnect(): void }) => client.disconnect()],
+    ["destroy()", (client: { destroy(): void }) => client.destroy()],
+  ])("leaves no timer after %s", async (_, end) => {
+    const { client } = await refused("a", "b");
+    expect(vi.getTimerCount()).toBe(3); // with those of the two that wait
+    end(client);
+    await pass();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("is asked once on the next connection", async () => {
+    const { server } = await refused("a", "b");
+    const second = await reconnected(server);
+    expect(joins(second)).toEqual(["a", "b"]);
+    await pass(60_000);
+    expect(joins(second)).toEqual(["a", "b"]);
+  });
+});
+
 describe("on each connection", () => {
   test("rooms are joined again, once, before what waited is sent", async () => {
     const { client, server } = connected();

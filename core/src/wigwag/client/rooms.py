@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from wigwag.client.errors import ConnectionClosed, RequestFailed
-from wigwag.client.waiting import Outcome
+from wigwag.client.waiting import Bell, Outcome
 from wigwag.errors import Unsubscribed
-from wigwag.wire.client import UNAVAILABLE
+from wigwag.wire.client import TOO_MANY_JOINS, TOO_MANY_MESSAGES, UNAVAILABLE
+
+#: What a join is answered that came too early.
+_TOO_EARLY = (TOO_MANY_MESSAGES, TOO_MANY_JOINS)
 
 
 class Room:
@@ -33,6 +36,9 @@ class Rooms:
     def __init__(self) -> None:
         self._rooms: dict[str, Room] = {}
         self._due: dict[str, None] = {}
+        #: Those that this connection asked for too early, to be asked for again.
+        self._too_early: dict[str, None] = {}
+        self._changed = Bell()
 
     def __contains__(self, name: str) -> bool:
         return name in self._rooms
@@ -56,6 +62,7 @@ class Rooms:
         """Want it no longer.  Returns whether it was wanted."""
         room = self._rooms.pop(name, None)
         self._due.pop(name, None)
+        self._too_early.pop(name, None)
         if room is None:
             return False
         room.outcome.fail(Unsubscribed(name, f"room {name!r} was left while it was being joined"))
@@ -66,6 +73,7 @@ class Rooms:
         for room in self._rooms.values():
             room.renew()
         self._due = dict.fromkeys(self._rooms)
+        self._too_early.clear()
 
     def next_due(self) -> Room | None:
         """A room to ask for now, once a connection."""
@@ -75,12 +83,25 @@ class Rooms:
         del self._due[name]
         return self._rooms[name]
 
+    async def wait_until_too_early(self) -> None:
+        """Return when there is a room that was asked for too early."""
+        while not self._too_early:
+            await self._changed.wait()
+
+    def make_one_due(self) -> None:
+        """Of the rooms that were asked for too early, one is to be asked for again: the first of them."""
+        if self._too_early:
+            name = next(iter(self._too_early))
+            del self._too_early[name]
+            self._due[name] = None
+
     def settle(self, room: Room, error: Exception | None) -> RequestFailed | None:
         """The server answered, or the connection was lost before it did.
 
         A room that is refused at its first join is forgotten.  One that was joined before stays
         wanted, to be tried on the next connection.  So does one that is unavailable: the join stands at the
-        server, and comes alive later.  Returned is what no call raises, to be told elsewhere.
+        server, and comes alive later.  One that was asked for too early is to be asked for again on this
+        connection, and who waits goes on waiting.  Returned is what no call raises, to be told elsewhere.
         """
         if isinstance(error, ConnectionClosed) or room.outcome.is_done:
             return None
@@ -90,6 +111,10 @@ class Rooms:
             return None
         if not isinstance(error, RequestFailed):
             return None
+        if error.error in _TOO_EARLY:
+            self._too_early[room.name] = None
+            self._changed.ring()
+            return error
         room.outcome.fail(error)
         is_kept = room.was_joined or error.error == UNAVAILABLE
         if not is_kept and self._rooms.get(room.name) is room:

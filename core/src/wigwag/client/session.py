@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
@@ -28,6 +29,10 @@ from wigwag.wire.client import NORMAL
 T = TypeVar("T")
 
 _IN_DOUBT = "the connection was lost while sending what had waited; it may have been received"
+
+#: How long, at least and at most, before a room is asked for again that was asked for too early.  Ten refusals
+#: a minute end a connection.
+_JOIN_AGAIN_S = (1.0, 2.0)
 
 logger: logging.Logger = logging.getLogger("wigwag.client")
 
@@ -150,7 +155,7 @@ class Session:
         return 0.0 if self._opened_at is None else anyio.current_time() - self._opened_at
 
     async def pause(self, delay_s: float) -> None:
-        """Wait before the next attempt."""
+        """Wait before the next attempt to connect, or to join."""
         await anyio.sleep(delay_s)
 
     async def _get_url(self) -> str:
@@ -164,7 +169,10 @@ class Session:
             raise ConnectFailed(f"the function that gives the URL failed: {exc!r}") from exc
 
     async def _opened(self, link: Link) -> None:
-        """The server answers: join the rooms, send what waited, then let others send."""
+        """The server answers: join the rooms, send what waited, then let others send.
+
+        After that it sees to the rooms that were asked for too early, until the connection ends.
+        """
         self._opened_at = anyio.current_time()
         self.rooms.connection_began()
         reconnected, self._was_connected = self._was_connected, True
@@ -185,6 +193,11 @@ class Session:
                 return
             await self._join_due(link)
         self._link = link
+        while True:  # one room after the other: each refusal counts
+            await self.rooms.wait_until_too_early()
+            await self.pause(random.uniform(*_JOIN_AGAIN_S))
+            self.rooms.make_one_due()
+            await self._join_due(link)
 
     def _lost(self, ending: ClientError) -> None:
         self._link = None

@@ -234,7 +234,8 @@ class SocketClient:
 
         Raises:
             RequestFailed: the server says no; the room is forgotten, unless it is ``Unavailable``: such a join
-                stands at the server, and comes alive later.
+                stands at the server, and comes alive later.  Not where it was asked for too early (``Too many
+                messages``, ``Too many joins``), which is told to ``on_error``: it is asked for again.
             RequestTimeout: not within ``timeout_s``; the wish stands until :meth:`leave_room`, as it does
                 when this is cancelled.
             Unsubscribed: the room was left meanwhile.

@@ -13,7 +13,7 @@ from wigwag.errors import SocketError
 from wigwag.frames import check_close_code
 from wigwag.messages import Emittable, payload_of
 from wigwag.sockets.handlers import DONE, Done
-from wigwag.sockets.limits import TOO_MANY_JOINS, TOO_MANY_TOPICS
+from wigwag.wire.client import TOO_MANY_JOINS, TOO_MANY_TOPICS
 
 if TYPE_CHECKING:
     from wigwag.sockets.connection import Connection

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from wigwag.errors import SocketError
+from wigwag.wire.client import TOO_MANY_MESSAGES
 
 if TYPE_CHECKING:
     from wigwag.sockets.context import SocketContext
 
 SlowPolicy = Literal["close", "drop", "latest"]
-
-TOO_MANY_MESSAGES = "Too many messages"
-TOO_MANY_TOPICS = "Too many topics"
-TOO_MANY_JOINS = "Too many joins"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,13 +30,14 @@ from wigwag.frames import Batch, Frame
 from wigwag.schema import encode_json
 from wigwag.sockets.context import SocketContext
 from wigwag.sockets.handlers import Handler, Route, call, is_awaitable
-from wigwag.sockets.limits import TOO_MANY_MESSAGES, TokenBucket
+from wigwag.sockets.limits import TokenBucket
 from wigwag.wire.client import (
     FORBIDDEN,
     INTERNAL_ERROR,
     INVALID_MESSAGE,
     PING,
     REFUSED,
+    TOO_MANY_MESSAGES,
     UNAVAILABLE,
     UNKNOWN_TYPE,
     VALIDATION_FAILED,

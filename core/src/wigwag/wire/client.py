@@ -21,6 +21,9 @@ FORBIDDEN: Final = "Forbidden"
 INTERNAL_ERROR: Final = "Internal error"
 #: It could not be done since the broker could not be reached in time; not the application's fault.
 UNAVAILABLE: Final = "Unavailable"
+TOO_MANY_MESSAGES: Final = "Too many messages"
+TOO_MANY_TOPICS: Final = "Too many topics"
+TOO_MANY_JOINS: Final = "Too many joins"
 
 #: Close codes (RFC 6455, section 7.4, and the IANA registry for 1012 and 1013).
 NORMAL: Final = 1000
