@@ -257,12 +257,13 @@ class Impatience:
 
     async def let_one_pass(self) -> None:
         """Let one pause end, when it has begun."""
-        await self._begun.acquire()
+        async with asyncio.timeout(10):
+            await self._begun.acquire()
         self._may_end.release()
 
     async def asked(self, count: int) -> None:
         """Return when so many joins have come."""
-        async with self._has_asked:
+        async with asyncio.timeout(10), self._has_asked:
             await self._has_asked.wait_for(lambda: len(self.joins()) >= count)
 
     def joins(self, connection: int = 0) -> list[str]:

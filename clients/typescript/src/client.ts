@@ -444,7 +444,7 @@ export class SocketClient<
     );
   }
 
-  #transmit(content: Content, isKept: boolean, id?: number): void {
+  #transmit(content: Content, isKept: boolean, id?: string): void {
     this.#checkUsable();
     const link = this.#link;
     if (this.isConnected && link?.isOpen) {

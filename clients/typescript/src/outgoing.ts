@@ -7,7 +7,7 @@ export type Content = string | ArrayBuffer | ArrayBufferView;
 /** A message on its way out; `id` is the correlation id of one that expects an answer. */
 export interface Message {
   readonly content: Content;
-  readonly id?: number | undefined;
+  readonly id?: string | undefined;
 }
 
 const sizeOf = (content: Content) =>
@@ -70,23 +70,25 @@ interface Waiting {
 /** Who waits for which answer. */
 export class Pending {
   readonly #waiting = new Map<unknown, Waiting>();
-  readonly #forgotten: (id: number) => void;
+  readonly #forgotten: (id: string) => void;
+  /** No other client can know it: a text that it publishes may look like an answer. */
+  readonly #prefix = (globalThis.crypto?.randomUUID?.() ?? Math.random().toString(36)).slice(2, 18);
   #lastId = 0;
 
   /** `forgotten` is told of each request that no longer waits. */
-  constructor(forgotten: (id: number) => void) {
+  constructor(forgotten: (id: string) => void) {
     this.#forgotten = forgotten;
   }
 
   /** Call `send` with a new correlation id, and return the data of the answer. */
   ask(
-    send: (id: number) => void,
+    send: (id: string) => void,
     { timeout = 0, signal }: RequestOptions,
     timedOut: (ms: number) => string,
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
-      const id = ++this.#lastId;
+      const id = `${this.#prefix}-${++this.#lastId}`;
       const settled = () => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", aborted);

@@ -63,7 +63,7 @@ export class FakeSocket {
   // What the client sent
 
   /** The messages, read; heartbeats are left out. */
-  get messages(): { type: string; data?: unknown; correlationId?: number }[] {
+  get messages(): { type: string; data?: unknown; correlationId?: string }[] {
     return this.sent.filter((sent) => sent !== "2").map((sent) => JSON.parse(sent as string));
   }
 
@@ -198,7 +198,11 @@ export const outcome = (promise: Promise<unknown>): { value?: unknown; error?: E
   return seen;
 };
 
+/** The correlation id of a client's request number `number`, counted from 1. */
+export const correlationId = (number: number): string => `345678-9abc-4def-${number}`;
+
 export const begin = (): void => {
+  vi.stubGlobal("crypto", { randomUUID: () => "12345678-9abc-4def-8123-456789abcdef" });
   vi.useFakeTimers();
   FakeSocket.made = [];
   vi.stubGlobal("WebSocket", FakeSocket);

@@ -11,7 +11,7 @@ import {
   RequestFailed,
   Resync,
 } from "../src/index.js";
-import { connected, pass } from "./fakes.js";
+import { connected, correlationId, pass } from "./fakes.js";
 
 const Said = ClientMessage.define<{ text: string }>("chat.said");
 const event = { name: "chat.said", data: { text: "hi" }, timestamp: 1795449600000 };
@@ -185,7 +185,7 @@ describe("keys that could reach a prototype", () => {
   test("are removed from replies too", async () => {
     const { client, server } = connected();
     const asking = client.request("a");
-    server.say('{"type":"a","correlationId":1,"data":{"__proto__":{"admin":true}}}');
+    server.say(`{"type":"a","correlationId":"${correlationId(1)}","data":{"__proto__":{"admin":true}}}`);
     expect(Object.keys((await asking) as object)).toEqual([]);
     expect(({} as { admin?: boolean }).admin).toBeUndefined();
   });

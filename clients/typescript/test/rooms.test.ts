@@ -7,7 +7,16 @@ import {
   RequestTimeout,
   SendBufferFull,
 } from "../src/index.js";
-import { connected, type FakeSocket, newClient, nextAttempt, outcome, pass, socket } from "./fakes.js";
+import {
+  connected,
+  correlationId,
+  type FakeSocket,
+  newClient,
+  nextAttempt,
+  outcome,
+  pass,
+  socket,
+} from "./fakes.js";
 
 /** The rooms that were asked for on a connection, in order. */
 const joins = (server: FakeSocket): unknown[] =>
@@ -28,7 +37,9 @@ describe("joinRoom()", () => {
   test("asks the server, and resolves when it has answered", async () => {
     const { client, server } = connected();
     const joining = outcome(client.joinRoom("a"));
-    expect(server.messages).toEqual([{ type: "room.join", data: { room: "a" }, correlationId: 1 }]);
+    expect(server.messages).toEqual([
+      { type: "room.join", data: { room: "a" }, correlationId: correlationId(1) },
+    ]);
     await pass();
     expect(joining).toEqual({});
     server.reply("room.join", { data: null });
@@ -444,15 +455,15 @@ describe("leaveRoom()", () => {
     client.joinRoom("a");
     client.leaveRoom("a");
     const again = outcome(client.joinRoom("a"));
-    expect(server.messages.map(({ type, correlationId }) => [type, correlationId])).toEqual([
-      ["room.join", 1],
-      ["room.leave", 2],
-      ["room.join", 3],
+    expect(server.messages.map((message) => [message.type, message.correlationId])).toEqual([
+      ["room.join", correlationId(1)],
+      ["room.leave", correlationId(2)],
+      ["room.join", correlationId(3)],
     ]);
-    server.say({ type: "room.join", correlationId: 1, error: "Forbidden" });
+    server.say({ type: "room.join", correlationId: correlationId(1), error: "Forbidden" });
     await pass();
     expect(client.joinedRooms).toEqual(new Set(["a"]));
-    server.say({ type: "room.join", correlationId: 3, data: null });
+    server.say({ type: "room.join", correlationId: correlationId(3), data: null });
     await pass();
     expect("value" in again).toBe(true);
   });
@@ -475,7 +486,9 @@ test("clearRooms() leaves all of them", async () => {
   client.joinRoom("b");
   const clearing = outcome(client.clearRooms());
   expect(leaves(server)).toEqual(["a", "b"]);
-  for (const correlationId of [3, 4]) server.say({ type: "room.leave", correlationId, data: null });
+  for (const number of [3, 4]) {
+    server.say({ type: "room.leave", correlationId: correlationId(number), data: null });
+  }
   await pass();
   expect("value" in clearing).toBe(true);
   expect(client.joinedRooms).toEqual(new Set());

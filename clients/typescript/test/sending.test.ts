@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { describe, expect, test, vi } from "vitest";
 import {
   Authenticate,
@@ -12,7 +13,7 @@ import {
   RequestTimeout,
   SendBufferFull,
 } from "../src/index.js";
-import { connected, newClient, nextAttempt, outcome, pass, socket } from "./fakes.js";
+import { connected, correlationId, newClient, nextAttempt, outcome, pass, socket } from "./fakes.js";
 
 describe("what is sent", () => {
   test("is a message with a type and, where there is some, data", () => {
@@ -200,16 +201,33 @@ test("a connection that takes nothing is not handed more without end", () => {
 });
 
 describe("request()", () => {
+  test("has an id that others can't guess, so that what they publish can't pass for its answer", async () => {
+    // In a page that came over plain HTTP there is no randomUUID.
+    const ids = [{ randomUUID }, { randomUUID }, {}, {}].map((crypto) => {
+      vi.stubGlobal("crypto", crypto);
+      const { client, server } = connected();
+      outcome(client.request("a"));
+      return server.messages[0]?.correlationId;
+    });
+    for (const id of ids) expect(id).toMatch(/^[0-9a-z-]{8,}-1$/);
+    expect(new Set(ids).size).toBe(4);
+    const { client, server } = connected();
+    const answer = outcome(client.request("a"));
+    for (const guess of [1, "1", "-1"]) server.say({ type: "a", correlationId: guess, data: "forged" });
+    await pass();
+    expect(answer).toEqual({});
+  });
+
   test("resolves with the data of its answer, whatever the order", async () => {
     const { client, server } = connected();
     const first = outcome(client.request("a", { x: 1 }));
     const second = outcome(client.request(ClientMessage.define<undefined, number>("b")));
     expect(server.messages).toEqual([
-      { type: "a", data: { x: 1 }, correlationId: 1 },
-      { type: "b", correlationId: 2 },
+      { type: "a", data: { x: 1 }, correlationId: correlationId(1) },
+      { type: "b", correlationId: correlationId(2) },
     ]);
-    server.say({ type: "b", correlationId: 2, data: 2 });
-    server.say({ type: "a", correlationId: 1, data: null });
+    server.say({ type: "b", correlationId: correlationId(2), data: 2 });
+    server.say({ type: "a", correlationId: correlationId(1), data: null });
     await pass();
     expect(first).toEqual({ value: null });
     expect(second).toEqual({ value: 2 });
@@ -264,7 +282,7 @@ describe("request()", () => {
   });
 
   test("gives back the room that it took while it waited", async () => {
-    for (const options of [{ sendBufferMessages: 1 }, { sendBufferBytes: 40 }]) {
+    for (const options of [{ sendBufferMessages: 1 }, { sendBufferBytes: 60 }]) {
       const client = newClient({ ...options, requestTimeout: 1000 });
       const asking = outcome(client.request("a"));
       expect(() => client.send("b")).toThrow(SendBufferFull);
