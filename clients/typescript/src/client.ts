@@ -357,8 +357,12 @@ export class SocketClient<
   }
 
   #pageChanged({ type }: Event): void {
-    const { isHidden } = this.#page;
-    if (this.#link) {
+    const { isHidden, isAway } = this.#page;
+    if (this.#link && !this.isConnected && type === "online" && !isAway) {
+      this.#link.close(); // it began on a network that is gone, and would wait for it until its time is up
+      this.#link = undefined;
+      this.#try();
+    } else if (this.#link) {
       if (!isHidden) this.#link.check(); // the network may be another
     } else if (type === "online" || (type !== "offline" && !isHidden)) {
       this.#try(); // it is back

@@ -145,6 +145,39 @@ test("an attempt under way is not disturbed", async () => {
   expect(client.error).toEqual(new ConnectFailed("no connection within 5000 ms"));
 });
 
+test.each([
+  ["handshake", () => {}],
+  ["first answer", () => socket().accept()],
+])("an attempt that waits for its %s is made anew when the device is online again", async (_, begin) => {
+  const page = new FakePage();
+  const client = newClient();
+  client.connect();
+  begin();
+  const first = socket();
+  await pass(3000);
+  page.goOffline();
+  expect(first.isClosedByClient).toBe(false);
+  page.goOnline();
+  expect(first.isClosedByClient).toBe(true);
+  expect(attempts()).toBe(2);
+  await pass(3000); // the new one has time of its own
+  socket().open();
+  expect(client.isConnected).toBe(true);
+  await pass(20_000);
+  expect(attempts()).toBe(2);
+});
+
+test("it is not while the page is hidden, when no other would be made", () => {
+  const page = new FakePage();
+  const client = newClient();
+  client.connect();
+  page.hide();
+  page.goOnline();
+  socket().open();
+  expect(client.isConnected).toBe(true);
+  expect(attempts()).toBe(1);
+});
+
 test("the page is listened to between connect() and the end, once", () => {
   const page = new FakePage();
   const client = newClient({ reconnect: false });
