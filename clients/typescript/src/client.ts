@@ -212,7 +212,12 @@ export class SocketClient<
   on<Data>(message: ClientMessageDefinition<Data>, handler: MessageHandler<Data>): () => void;
   on<Name extends keyof Events & string>(name: Name, handler: MessageHandler<Events[Name]>): () => void;
   on(message: string | ClientMessageDefinition<unknown>, handler: MessageHandler<never>): () => void {
-    return this.#handlers.add(keyOf(message), handler);
+    const key = keyOf(message);
+    if (key !== Connected) return this.#handlers.add(key, handler);
+    // A handler before this one may have disconnected.
+    return this.#handlers.add(key, (...event: Parameters<typeof handler>) =>
+      this.isConnected ? handler(...event) : undefined,
+    );
   }
 
   /** Call `handler(state)` at each change. Returns a function that takes it back. */

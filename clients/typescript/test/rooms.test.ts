@@ -345,6 +345,29 @@ describe("on each connection", () => {
     expect(live).toEqual(["a", "a"]);
   });
 
+  test.each([
+    ["disconnects", (client: { disconnect(): void }) => client.disconnect()],
+    [
+      "disconnects and connects again",
+      (client: { disconnect(): void; connect(): void }) => {
+        client.disconnect();
+        client.connect();
+      },
+    ],
+  ])("where a handler of Connected %s, those after it don't hear of it", (_, act) => {
+    const client = newClient();
+    const heard = vi.fn();
+    const off = client.on(Connected, () => act(client));
+    client.on(Connected, heard);
+    client.connect();
+    socket().open();
+    expect(heard).not.toHaveBeenCalled();
+    off();
+    client.connect();
+    socket().open();
+    expect(heard).toHaveBeenCalledTimes(1);
+  });
+
   test("what a handler of Connected sends goes first, so that it may say who this is", () => {
     const client = newClient();
     client.joinRoom("a");
