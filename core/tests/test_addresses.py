@@ -8,7 +8,7 @@ import pytest
 
 from wigwag.errors import SettingsError
 from wigwag.service.addresses import CannotServe, bind, check_exposure, is_local
-from wigwag.settings import Listen, ServiceSettings
+from wigwag.settings import JwksUrl, Listen, SecretFile, Secrets, ServiceSettings
 
 HERE = Listen("127.0.0.1", 0)
 EVERYWHERE = Listen("", 0)
@@ -34,33 +34,38 @@ def test_a_name_that_is_unknown_is_not_local(monkeypatch: pytest.MonkeyPatch) ->
     assert not is_local(Listen("chat.example", 0))
 
 
+KEYS = Secrets.parse("x" * 32)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         ServiceSettings(listen=HERE, internal_listen=HERE),
         ServiceSettings(listen=EVERYWHERE, insecure=True),
+        ServiceSettings(listen=EVERYWHERE, jwt_secret=KEYS),
+        ServiceSettings(listen=EVERYWHERE, jwt_secret_file=SecretFile("/run/secrets/jwt")),
+        ServiceSettings(listen=EVERYWHERE, jwks_url=JwksUrl("https://id.example/jwks")),
+        ServiceSettings(listen=EVERYWHERE, jwks_file=SecretFile("/run/jwks")),
+        ServiceSettings(internal_listen=EVERYWHERE, api_key=KEYS),
+        ServiceSettings(internal_listen=EVERYWHERE, api_key_file=SecretFile("/run/secrets/keys")),
     ],
 )
 def test_what_is_meant_is_let_through(settings: ServiceSettings) -> None:
-    check_exposure(settings, is_open=True, has_key=False)
+    check_exposure(settings, stock=True)
 
 
-def test_with_a_key_the_internal_port_may_be_open() -> None:
-    check_exposure(ServiceSettings(internal_listen=EVERYWHERE), is_open=True, has_key=True)
-
-
-def test_what_asks_for_tokens_may_be_open() -> None:
-    check_exposure(ServiceSettings(listen=EVERYWHERE), is_open=False, has_key=False)
-
-
-def test_without_tokens_it_is_not_open_and_one_line_says_what_to_set() -> None:
+@pytest.mark.parametrize(
+    "settings", [ServiceSettings(listen=EVERYWHERE), ServiceSettings(listen=EVERYWHERE, api_key=KEYS)]
+)
+def test_without_tokens_it_is_not_open_and_one_line_says_what_to_set(settings: ServiceSettings) -> None:
     with pytest.raises(SettingsError, match=r"^WIGWAG_LISTEN=:0 .* set WIGWAG_JWT_SECRET or WIGWAG_JWKS_URL"):
-        check_exposure(ServiceSettings(listen=EVERYWHERE), is_open=True, has_key=True)
+        check_exposure(settings, stock=True)
 
 
-def test_without_a_key_the_internal_port_is_not_open() -> None:
+def test_an_application_of_ones_own_may_listen_anywhere() -> None:
+    check_exposure(ServiceSettings(listen=EVERYWHERE), stock=False)
     with pytest.raises(SettingsError, match="WIGWAG_INTERNAL_LISTEN=:0 is open to other machines"):
-        check_exposure(ServiceSettings(internal_listen=EVERYWHERE), is_open=False, has_key=False)
+        check_exposure(ServiceSettings(internal_listen=EVERYWHERE, jwt_secret=KEYS), stock=False)
 
 
 def test_no_host_is_every_address() -> None:

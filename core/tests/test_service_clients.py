@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -205,7 +206,7 @@ async def test_publishing_is_apart_from_joining_and_off_unless_granted(world: Wo
 
 
 async def test_what_settings_grant_each_client_may_do(world: World) -> None:
-    rules = {"topics": [Pattern("user:{sub}")], "publish": [Pattern("chat:*")]}
+    rules = {"topics": (Pattern("user:{sub}"),), "publish": (Pattern("chat:*"),)}
     async with serving(world, **rules) as service:
         peer = await service.connect(token(topics=None))
         assert "error" not in await peer.ask("room.join", {"room": "user:ann"})
@@ -447,6 +448,18 @@ def test_settings_that_contradict_each_other_are_one_line(settings: dict[str, An
     with pytest.raises(SettingsError) as caught:
         clients_of(ServiceSettings(**settings))
     assert str(caught.value) == said
+
+
+def test_keys_of_an_identity_provider_without_an_audience_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "keys").write_bytes(jwks(jwk("ES256")))
+    keys = SecretFile(tmp_path / "keys")
+    assert clients_of(ServiceSettings(jwks_file=keys, jwt_audience=("chat",))) is not None
+    assert clients_of(ServiceSettings(jwt_secret=secrets())) is not None
+    assert caplog.text == ""
+    assert clients_of(ServiceSettings(jwks_file=keys)) is not None
+    assert "WIGWAG_JWT_AUDIENCE is not set" in caplog.text
 
 
 def test_without_keys_it_is_development_mode() -> None:

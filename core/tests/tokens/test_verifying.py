@@ -77,7 +77,7 @@ def test_a_token_that_names_no_topics_grants_none() -> None:
 
 
 def test_what_each_may_do_comes_beside_what_its_token_says() -> None:
-    rules: Any = {"topics": [Pattern("user:{sub}")], "publish": [Pattern("chat:*")]}
+    rules: Any = {"topics": (Pattern("user:{sub}"),), "publish": (Pattern("chat:*"),)}
     grant = verify(token(sub="bob", topics=["orders:*"]), **rules)
     assert [grant.may_join(t) for t in ("orders:7", "user:bob", "user:ann")] == [True, True, False]
     assert grant.may_publish("chat:1")

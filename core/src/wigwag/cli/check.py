@@ -20,6 +20,8 @@ from wigwag.frames import Frame
 from wigwag.local import Hub, HubNotStarted, HubRuns, hub_settings_of
 from wigwag.plugins import ProviderPlugin
 from wigwag.provider import Provider, ProviderSettings
+from wigwag.service.access import api_keys_of
+from wigwag.service.clients import clients_of
 from wigwag.settings import ServiceSettings, load_settings
 from wigwag.settings.unknown import prefix_of
 
@@ -35,7 +37,10 @@ def check(environ: Mapping[str, str], *, as_json: bool) -> bool:
         SettingsError: a setting can't be used.
     """
     name = load_core_settings(environ).provider
-    workers = load_settings(ServiceSettings, PREFIX, environ).workers
+    service = load_settings(ServiceSettings, PREFIX, environ)
+    api_keys_of(service)
+    clients_of(service)
+    workers = service.workers
     if workers is not None:
         name = provider_of_workers(environ)
     plugin = load_plugin(name, environ)

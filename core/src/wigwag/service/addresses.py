@@ -19,24 +19,22 @@ class CannotServe(WigwagError):
     """The service could not start: an address is taken, or the application failed as it started."""
 
 
-def check_exposure(settings: ServiceSettings, *, is_open: bool, has_key: bool) -> None:
-    """Raises SettingsError where strangers could publish, or the two addresses are one.
-
-    ``is_open``: the public side lets anyone join and publish; ``has_key``: the internal side asks for a key.
-    """
+def check_exposure(settings: ServiceSettings, *, stock: bool) -> None:
+    """Raises SettingsError where strangers could publish, or the two addresses are one."""
     if settings.listen == settings.internal_listen and settings.listen.port != 0:
         raise SettingsError(
             f"--listen and --internal-listen are both {settings.listen}: the public port and the internal one "
             "(WIGWAG_LISTEN, WIGWAG_INTERNAL_LISTEN) must differ",
             variable="WIGWAG_INTERNAL_LISTEN",
         )
+    is_open = stock and not settings.asks_for_tokens
     if is_open and not settings.insecure and not is_local(settings.listen):
         raise SettingsError(
             f"WIGWAG_LISTEN={settings.listen} is open to other machines, and without tokens anyone may join and "
             "publish: set WIGWAG_JWT_SECRET or WIGWAG_JWKS_URL, or listen on 127.0.0.1, or say --insecure",
             variable="WIGWAG_LISTEN",
         )
-    if not has_key and not is_local(settings.internal_listen):
+    if not settings.asks_for_key and not is_local(settings.internal_listen):
         raise SettingsError(
             f"WIGWAG_INTERNAL_LISTEN={settings.internal_listen} is open to other machines: set WIGWAG_API_KEY, "
             "the key that publishers bring, or listen on 127.0.0.1",

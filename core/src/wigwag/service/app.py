@@ -104,7 +104,7 @@ def create_app(
         return JSONResponse(
             {
                 "publishUrl": f"{url_of(settings.internal_listen)}/api/publish",
-                "needsKey": settings.api_key is not None or settings.api_key_file is not None,
+                "needsKey": settings.asks_for_key,
                 "needsToken": clients is not None,
             }
         )

@@ -265,6 +265,11 @@ def clients_of(settings: ServiceSettings, refused: Counter[str] | None = None) -
                     variable=variable,
                 )
         return None
+    if not settings.jwt_audience and (settings.jwks_url or settings.jwks_file):
+        logger.warning(
+            "WIGWAG_JWT_AUDIENCE is not set: whoever issues the tokens signs them for other services too, and those "
+            "are taken here as well, unless they say for whom they are"
+        )
     rules = Rules(
         audiences=settings.jwt_audience,
         issuers=settings.jwt_issuer,

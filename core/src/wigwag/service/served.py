@@ -49,18 +49,20 @@ class Access:
     refusals: Refusals
 
     @classmethod
-    def of(cls, settings: ServiceSettings, *, has_app: bool) -> Self:
-        """As the settings say.
+    def of(cls, settings: ServiceSettings, app: str | None) -> Self:
+        """As the settings say; ``app`` is the user's application, which decides about its clients itself.
 
         Raises:
             SettingsError: they can't be used, or strangers could publish.
         """
+        check_exposure(settings, stock=app is None)
         refusals = Refusals()
-        clients = None if has_app else clients_of(settings, refusals.tokens)
-        api_keys = api_keys_of(settings)
-        is_open = not has_app and clients is None
-        check_exposure(settings, is_open=is_open, has_key=api_keys is not None)
-        return cls(clients, api_keys, refusals)
+        clients = clients_of(settings, refusals.tokens) if app is None else None
+        if app is not None and settings.asks_for_tokens:
+            logger.warning(
+                "keys for tokens are the stock service's: who may connect to %s, its upgrade= says", app
+            )
+        return cls(clients, api_keys_of(settings), refusals)
 
     async def watch(self) -> None:
         """Look at the files that keys stand in, until cancelled."""

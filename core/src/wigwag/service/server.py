@@ -44,9 +44,9 @@ def serve(
         CannotServe: an address can't be listened on, or the application failed as it started.
         KeyboardInterrupt: a second signal ended it.
     """
-    access = Access.of(settings, has_app=app is not None)
     given = load_app(app, app_dir) if app else None
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level)  # after the application, which may have done so
+    access = Access.of(settings, app)
     with ExitStack() as bound:
         settings, public, internal = bind_both(settings, bound)
         service = _Service(settings, Served(settings, core, access, name=app, app=given), access)

@@ -123,3 +123,14 @@ class ServiceSettings:
     joins_per_s: float = setting(
         50.0, "How many topics a client of the stock service may join in a second.", above=0
     )
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether clients of the stock service must bring a token; else it is in development mode."""
+        keys = (self.jwt_secret, self.jwt_secret_file, self.jwks_url, self.jwks_file)
+        return any(key is not None for key in keys)
+
+    @property
+    def asks_for_key(self) -> bool:
+        """Whether backends must bring an API key; else only this machine is served."""
+        return self.api_key is not None or self.api_key_file is not None

@@ -54,8 +54,8 @@ class Grant:
     user: str
     #: In seconds since the epoch, the tolerance for clocks that differ included.
     expires_at: float
-    topics: Sequence[Pattern]
-    publish: Sequence[Pattern]
+    topics: tuple[Pattern, ...]
+    publish: tuple[Pattern, ...]
 
     def may_join(self, topic: str) -> bool:
         """Whether the bearer may receive what is published to this topic."""
@@ -77,8 +77,8 @@ class Rules:
     #: How much the clocks of issuer and server may differ.
     leeway_s: float = 0.0
     #: What each may join and publish to, beside what it says.
-    topics: Sequence[Pattern] = ()
-    publish: Sequence[Pattern] = ()
+    topics: tuple[Pattern, ...] = ()
+    publish: tuple[Pattern, ...] = ()
 
 
 #: The last second that a token may be good until: far beyond any clock, and exact as a float.
@@ -171,28 +171,24 @@ class Verifier:
         rules = self._rules
         try:
             claims = msgspec.convert(raw, _Claims)
-            topics = _patterns(claims.topics)
-            publish = _patterns(claims.publish)
+            topics = _patterns(tuple(claims.topics)) + rules.topics
+            publish = _patterns(tuple(claims.publish)) + rules.publish
         except (ValueError, RecursionError) as exc:
             raise TokenRefused("claims", f"a claim can't be used: {exc}") from None
         expires_at = claims.exp + rules.leeway_s
-        return Grant(claims.sub, expires_at, (*topics, *rules.topics), (*publish, *rules.publish))
+        return Grant(claims.sub, expires_at, topics, publish)
 
 
-@functools.lru_cache(maxsize=4096)
-def _pattern(text: str) -> Pattern:
-    """Kept, for a thousand tokens say the same; no stranger's is ever read."""
-    return Pattern(text)
-
-
-def _patterns(texts: Sequence[str]) -> list[Pattern]:
+@functools.lru_cache(maxsize=1024)
+def _patterns(texts: tuple[str, ...]) -> tuple[Pattern, ...]:
+    """Read once and shared, for a thousand tokens say the same; a stranger's are never read."""
     patterns: list[Pattern] = []
     for text in texts:
         try:
-            patterns.append(_pattern(text))
+            patterns.append(Pattern(text))
         except ValueError as exc:
             raise ValueError(f"{text[:60]!r}: {exc}") from None
-    return patterns
+    return tuple(patterns)
 
 
 def _header(token: str) -> _Header:

@@ -38,9 +38,9 @@ def serve_with_workers(
         WorkerFailed: a worker did not start, or ended again and again.
         KeyboardInterrupt: a second signal ended it.
     """
-    access = Access.of(settings, has_app=app is not None)
     environ = {**environ, f"{PREFIX}PROVIDER": provider_of_workers(environ)}
     set_up_logging(settings.log_level)
+    access = Access.of(settings, app)
     raise_file_limit()  # for each connection that is on its way to a worker
     with ExitStack() as bound:
         settings, public, internal = bind_both(settings, bound)

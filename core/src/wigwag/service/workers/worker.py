@@ -69,7 +69,7 @@ class _Service:
         self._spec = spec
         settings = load_settings(ServiceSettings, PREFIX, os.environ)
         set_up_logging(settings.log_level, who=f"worker {spec.number} ")
-        self._access = Access.of(settings, has_app=spec.app is not None)
+        self._access = Access.of(settings, spec.app)
         app = load_app(spec.app, spec.app_dir) if spec.app else None
         self._served = Served(settings, load_core_settings(), self._access, name=spec.app, app=app)
         self._internal = self._served.internal_app()
