@@ -37,9 +37,13 @@ async def fetch(url: str, *, timeout_s: float, limit_bytes: int) -> bytes:
         with anyio.fail_after(timeout_s):
             return await to_thread.run_sync(fetching.run, abandon_on_cancel=True)
     except TimeoutError:
-        raise FetchFailed(f"no answer within {timeout_s:g} s") from None
+        raise _too_late(timeout_s) from None
     finally:
         fetching.hang_up()  # so that its thread ends, too, whatever it waits for
+
+
+def _too_late(timeout_s: float) -> FetchFailed:
+    return FetchFailed(f"no answer within {timeout_s:g} s")
 
 
 class _Fetching(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
@@ -74,6 +78,8 @@ class _Fetching(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
                 raise FetchFailed(f"it was answered with {exc.code}") from None
         except (OSError, ValueError, http.client.HTTPException) as exc:
             why = getattr(exc, "reason", exc)
+            if isinstance(why, TimeoutError):
+                raise _too_late(self._timeout_s) from None
             raise FetchFailed(str(getattr(why, "strerror", None) or why).lower()) from None
 
     def _body(self, response: Any) -> bytes:
@@ -85,7 +91,7 @@ class _Fetching(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
                 raise FetchFailed(f"it has more than {self._limit_bytes} bytes")
             if not chunk:
                 return bytes(body)
-        raise FetchFailed(f"no answer within {self._timeout_s:g} s")
+        raise _too_late(self._timeout_s)
 
     def http_open(self, req: urllib.request.Request) -> Any:
         """urllib's."""
