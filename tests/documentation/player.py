@@ -27,7 +27,7 @@ LIMIT_S = 40.0
 AT_THE_END = ", at the end"
 
 _SERVERS = re.compile(
-    r"(?:\w+=\S* )*(?:\S*/)?(wigwag (serve|listen)|uvicorn |hypercorn |daphne |make run|python manage.py runserver)"
+    r"(?:\w+=\S* )*(?:\S*/)?(wigwag (serve|listen|hub)|uvicorn |hypercorn |daphne |make run|python manage.py runserver)"
 )
 _PORT = re.compile(r"(?<![\d.])(8000|8001|9000|6379)(?!\d)")
 
@@ -176,7 +176,7 @@ class Player:
 
     def _start(self, typed: str, block: Block) -> None:
         port = self._port_of(typed)
-        if "wigwag listen" not in typed:
+        if "wigwag listen" not in typed and port:
             self._stop([server for server in self._servers if self._port_of(server[0]) == port])
         log = (self._stubs / f"log{len(list(self._stubs.glob('log*')))}").open("w+")
         process = subprocess.Popen(
@@ -191,7 +191,7 @@ class Player:
         )
         log.close()
         self._servers.append((typed, process))
-        if "wigwag listen" in typed:
+        if "wigwag listen" in typed or not port:
             return
         ports = [port, self.port("9000")] if "wigwag serve" in typed or "make run" in typed else [port]
         limit = time.monotonic() + LIMIT_S
@@ -201,7 +201,9 @@ class Player:
             time.sleep(0.05)
 
     def _port_of(self, typed: str) -> int:
-        """Where a server listens that is started so."""
+        """Where a server listens that is started so; 0 where it is on no port."""
+        if "wigwag hub" in typed:
+            return 0
         named = re.findall(
             r"(?:--port[ =]|--bind[ =]127\.0\.0\.1:|runserver (?:127\.0\.0\.1:)?|--listen[ =][\d.]+:)(\d+)",
             typed,

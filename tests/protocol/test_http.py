@@ -213,6 +213,7 @@ async def test_what_is_no_http_is_refused_without_a_line_in_the_log(
 ) -> None:
     async with served() as (server, gate):
         client = await server.connect()
+        caplog.clear()  # of what the server said as it started
         await client.send(garbage)
         status, _, _ = await client.answer()
         assert status == 400
