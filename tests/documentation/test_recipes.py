@@ -67,7 +67,9 @@ def test_django(tmp_path: Path, redis_server: RedisServer, chromium: str) -> Non
                 "from orders import over_http as http; http.publish('orders:1', 'n', 1); http.disconnect(1)"
             )
             player.enter(f'python -c "{call}"')
-            assert socket.hear()["data"] == 1
+            # Where the machine is busy, a link may have seemed deaf for a moment: the socket is told.
+            heard = (socket.hear() for _ in range(5))
+            assert next(event for event in heard if event["name"] != "wigwag.resync")["data"] == 1
             assert socket.closed() == (1008, "signed out")
         with connecting(f"{player.ws}/ws", additional_headers={"Cookie": "sessionid=forged"}) as stranger:
             assert stranger.closed()[0] == 1008
