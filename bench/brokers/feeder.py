@@ -16,14 +16,25 @@ from urllib.parse import urlsplit
 import hiredis
 from ways import PREFIX, TOPIC
 
+from wigwag.local.protocol import HELLO, MESSAGE, VERSION, encode
 from wigwag.wire.envelope import Kind, encode_envelope
+
+
+def connect(url: str) -> socket.socket:
+    """A connection to a server's URL, or to a Unix socket's path."""
+    if url.startswith("/"):
+        link = socket.socket(socket.AF_UNIX)
+        link.connect(url)
+        return link
+    parts = urlsplit(url)
+    link = socket.create_connection((parts.hostname or "", parts.port or 0))
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return link
 
 
 def feed_socket(url: str, hello: bytes, group: bytes) -> None:
     """Write groups; what the server says is thrown away."""
-    parts = urlsplit(url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0)) as link:
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connect(url) as link:
         link.sendall(hello)
         while asked := os.read(0, 64):
             link.sendall(group * len(asked))
@@ -32,6 +43,12 @@ def feed_socket(url: str, hello: bytes, group: bytes) -> None:
                     pass
             except BlockingIOError:
                 pass
+
+
+def feed_local(url: str, payload: bytes, size: int) -> None:
+    """A frame a message, in one write a group."""
+    hello = encode(HELLO, b"%d feeder" % VERSION, b"feeder")
+    feed_socket(url, hello, encode(MESSAGE, payload, TOPIC.encode()) * size)
 
 
 def feed_redis(url: str, payload: bytes, size: int) -> None:
@@ -70,6 +87,7 @@ async def _feed_kafka(url: str, payload: bytes, size: int) -> None:
 
 
 FEED: dict[str, Callable[[str, bytes, int], None]] = {
+    "local": feed_local,
     "redis": feed_redis,
     "nats": feed_nats,
     "kafka": feed_kafka,

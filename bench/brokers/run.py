@@ -23,6 +23,7 @@ from report import Cell, machine, tables
 from ways import BROKERS, OURS, Ways, ways_of
 from worker import Task
 
+from servers.hub import HubServer
 from servers.kafka import KafkaServer, is_available
 from servers.nats import NatsServer
 from servers.process import NotStarted, ServerProcess
@@ -48,6 +49,7 @@ def kafka() -> ServerProcess:
 
 
 SERVERS: Mapping[str, Callable[[], ServerProcess]] = {
+    "local": HubServer,
     "redis": RedisServer,
     "nats": NatsServer,
     "kafka": kafka,

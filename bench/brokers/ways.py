@@ -50,7 +50,7 @@ class Ways:
 
 
 OURS = "wigwag"
-BROKERS = ("redis", "nats", "kafka")
+BROKERS = ("local", "redis", "nats", "kafka")
 
 
 def ways_of(broker: str) -> Ways:

@@ -18,7 +18,7 @@ Case = Literal["receive", "publish", "publish singly"]
 #: About how many bytes are on their way to a receiver at once.
 WINDOW_BYTES = 1024 * 1024
 #: Kafka's clients have one batch a partition under way: groups are as large as wigwag's largest batches.
-GROUP_BYTES = {"redis": 16 * 1024, "nats": 16 * 1024, "kafka": 128 * 1024}
+GROUP_BYTES = {"local": 16 * 1024, "redis": 16 * 1024, "nats": 16 * 1024, "kafka": 128 * 1024}
 _LEAST_GROUP = 16  # so that asking for more costs nothing
 LIMIT_S = 60.0
 

@@ -19,7 +19,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(name, marks=pytest.mark.needs(need)) for name, need in NEEDS.items()],
+    params=["local", *(pytest.param(name, marks=pytest.mark.needs(need)) for name, need in NEEDS.items())],
 )
 def ground(request: pytest.FixtureRequest) -> Generator[Ground]:
     """Return each in turn; one test's faults are mended before the next."""

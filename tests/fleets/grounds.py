@@ -7,19 +7,23 @@ import itertools
 import os
 import random
 import sys
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import anyio.to_thread
 
 from fleets.book import Book, Ear, Message
+from servers.hub import HubServer
 from servers.nats import NatsServer
 from servers.process import HOST, HeldPort, ServerProcess
 from servers.proxy import TcpProxy
 from servers.redis import RedisServer
 from wigwag.broker import Broker
+from wigwag.local import LocalBroker, LocalSettings
 from wigwag.provider import ProviderSettings
 
 if TYPE_CHECKING:
@@ -260,4 +264,36 @@ class KafkaGround(Ground):
             held.close()
 
 
-GROUNDS: dict[str, type[Ground]] = {ground.name: ground for ground in (RedisGround, NatsGround, KafkaGround)}
+class LocalGround(Ground):
+    """A hub; nothing but its path keeps fleets apart, and one is over before the next begins."""
+
+    name = "local"
+    server: HubServer
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = HubServer()
+        self.server.path = self._path(self.server.port)
+
+    @staticmethod
+    def _path(port: int) -> Path:
+        """Where the proxy is, or the hub, that has this port, and nobody else has."""
+        return Path(tempfile.gettempdir()) / f"wigwag-fleet-{port}"
+
+    def proxy(self, slot: int) -> TcpProxy:
+        return TcpProxy(self.server.url, path=self._path(self.proxy_ports[slot]))
+
+    @staticmethod
+    def broker_at(port: int, prefix: str) -> Broker:
+        return LocalBroker(LocalSettings(path=LocalGround._path(port)))
+
+    def close(self) -> None:
+        super().close()
+        for path in (self.server.path, *map(self._path, self.proxy_ports)):
+            path.unlink(missing_ok=True)
+        self.server.path.with_name(f"{self.server.path.name}.lock").unlink(missing_ok=True)
+
+
+GROUNDS: dict[str, type[Ground]] = {
+    ground.name: ground for ground in (LocalGround, RedisGround, NatsGround, KafkaGround)
+}

@@ -13,10 +13,10 @@ from servers.process import ServerProcess
 class HubServer(ServerProcess):
     """``wigwag hub``, with a path of its own."""
 
-    @property
-    def path(self) -> Path:
-        """Where it listens."""
-        return self.directory / "hub"
+    def __init__(self) -> None:
+        super().__init__()
+        #: Where it listens.
+        self.path = self.directory / "hub"
 
     @property
     def url(self) -> str:

@@ -150,16 +150,21 @@ class Hub:
         if links is not None:
             frame = data[at:end]
             for link in links:
-                self.write(link, frame)
+                waiting = link.waiting
+                if not waiting:
+                    self._fill(link)
+                waiting.append(frame)
 
     def write(self, link: Link, frame: bytes) -> None:
         """Write a frame when this turn ends."""
-        waiting = link.waiting
-        if not waiting:
-            if not self._filled:
-                asyncio.get_running_loop().call_soon(self._flush)
-            self._filled.append(link)
-        waiting.append(frame)
+        if not link.waiting:
+            self._fill(link)
+        link.waiting.append(frame)
+
+    def _fill(self, link: Link) -> None:
+        if not self._filled:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._filled.append(link)
 
     def _flush(self) -> None:
         filled, self._filled = self._filled, []
@@ -234,10 +239,10 @@ class Link(asyncio.Protocol):
         hub = self._hub
         if self._transport is None:
             return
-        if not self.name:
-            self._begin(kind, topic, data[body_at:end])
-        elif kind == MESSAGE:
+        if kind == MESSAGE and self.name:
             hub.pass_on(topic, data, at, end)
+        elif not self.name:
+            self._begin(kind, topic, data[body_at:end])
         elif kind == SYNC:
             hub.write(self, data[at:end])
         elif kind == SUBSCRIBE:
