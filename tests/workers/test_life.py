@@ -106,6 +106,28 @@ def test_a_worker_that_somebody_else_ends_closes_its_sockets_as_a_server_does(ch
             assert again.recv(LIMIT_S) == "hello"
 
 
+def test_a_worker_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:
+    write_chat(tmp_path)
+    with (
+        serving("chat:app", "--workers", "2", cwd=tmp_path, WIGWAG_WORKER_TIMEOUT_S="1") as service,
+        two_on_two(service) as (one, first, two, second),
+    ):
+        os.kill(first, signal.SIGSTOP)
+        assert close_code(one) is None
+        assert is_gone(first)
+        wait_until(
+            lambda: b"restarts_total 1.0" in service.get(f"{service.internal}/metrics")[2], "another", LIMIT_S
+        )
+        two.send("still here")
+        assert two.recv(LIMIT_S) == "still here"
+        assert not is_gone(second)
+        code, _, err = service.end()
+    assert code == 0
+    assert (
+        f"worker 1 (pid {first}) was silent for 1 s (WIGWAG_WORKER_TIMEOUT_S), its event loop blocked" in err
+    )
+
+
 def test_a_crash_loop_ends_the_whole_and_says_why(tmp_path: Path) -> None:
     write_chat(tmp_path)
     with serving("chat:app", "--workers", "1", cwd=tmp_path) as service:

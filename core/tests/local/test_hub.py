@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import stat
 import tempfile
@@ -123,7 +124,8 @@ async def test_a_second_hub_is_refused_and_the_first_serves_on(
     hub: Hub, path: Path, connect: Connect
 ) -> None:
     with pytest.raises(HubNotStarted, match=r"a hub listens at .* already: stop it, or choose another path"):
-        await Hub(LocalSettings(path=path)).start()
+        async with Hub(LocalSettings(path=path)):
+            pass
     await (await connect(b"a")).answers()
 
 
@@ -142,6 +144,20 @@ async def test_a_file_that_is_no_socket_is_not_touched(path: Path) -> None:
     path.unlink()
     async with Hub(LocalSettings(path=path)):
         pass
+
+
+async def test_a_socket_of_another_user_is_not_spoken_to(
+    hub: Hub, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
+    if path.stat().st_uid == 0:  # root's is anybody's to use who may open it
+        os.chown(path, 12345, -1)
+    with pytest.raises(BrokerLost, match=r"belongs to another user \(uid \d+\)"):
+        await check(LocalSettings(path=path))
+    async with Provider(LocalBroker(LocalSettings(path=path))) as provider:
+        node = provider.node
+        assert node is not None
+        await until(lambda: "belongs to another user" in node.link.describe(), LIMIT_S, "it says so")
 
 
 async def test_a_directory_that_is_not_there_is_named(path: Path) -> None:
@@ -214,9 +230,10 @@ async def test_a_process_that_reads_too_slowly_is_cut_and_its_sockets_are_told(
     async with Provider(LocalBroker(LocalSettings(path=path))) as provider:
         socket = await up(provider)
         text, sent = "x" * 65_536, 0
-        while not hub.cuts:
+        while not hub.cuts and sent < 100:
             await provider.publish("lobby", text)
             sent += 1
+        assert hub.cuts == 1
         await provider.publish("lobby", "end")
         await until(lambda: len(socket.messages) == sent + 1, LIMIT_S, "whoever reads misses nothing")
         assert not socket.resyncs

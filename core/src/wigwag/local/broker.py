@@ -44,6 +44,7 @@ class LocalBroker(Broker):
     async def run(self, inbox: Inbox) -> None:
         link = self._link = _Link(inbox, self._path, self._name)
         try:
+            check_owner(self._path)
             await asyncio.get_running_loop().create_unix_connection(lambda: link, str(self._path))
         except OSError as exc:
             raise BrokerLost(explain(exc, self._path)) from exc
@@ -166,6 +167,20 @@ class _Link(asyncio.Protocol):
             )
         else:
             raise ProtocolError(f"a frame of kind {kind}")
+
+
+def check_owner(path: Path) -> None:
+    """Return if the socket is this user's, or root's: in a directory of all, anybody may have put one there.
+
+    Raises:
+        BrokerLost: it is another user's.
+        OSError: there is none.
+    """
+    owner = path.stat().st_uid
+    if os.geteuid() not in (0, owner) and owner != 0:
+        raise BrokerLost(
+            f"{path} belongs to another user (uid {owner}): the hub and this process must run as one"
+        )
 
 
 def explain(exc: OSError, path: Path) -> str:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 
 from wigwag.broker import BrokerLost, Finding
-from wigwag.local.broker import explain
+from wigwag.local.broker import check_owner, explain
 from wigwag.local.settings import LocalSettings
 
 
@@ -20,6 +20,7 @@ async def check(settings: LocalSettings) -> Sequence[Finding]:
     """
     path = settings.path
     try:
+        check_owner(path)
         _, writer = await asyncio.open_unix_connection(path)
         found = path.stat()
     except OSError as exc:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import socket
@@ -270,9 +269,11 @@ class Link(asyncio.Protocol):
 
 def _lock(path: Path) -> int:
     """Be the only hub of this path, for as long as the file descriptor is open: the kernel sees to it."""
+    import fcntl  # not on Windows, where this module can be imported all the same
+
     file = path.with_name(f"{path.name}.lock")
     try:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as exc:
         raise HubNotStarted(f"the hub can't listen at {path}: {exc.strerror} ({file})") from exc
     try:
@@ -286,7 +287,10 @@ def _lock(path: Path) -> int:
 def _bind(path: Path) -> socket.socket:
     """A socket at the path, that this user alone may open; the one that a dead hub has left is taken away."""
     if path.is_socket():
-        path.unlink()
+        try:
+            path.unlink()
+        except OSError as exc:
+            raise HubNotStarted(f"the hub can't listen at {path}: {exc.strerror}") from exc
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Before it is there, not after: in between, others could connect.
     mask = os.umask(0o177)

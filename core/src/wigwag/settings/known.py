@@ -51,6 +51,10 @@ class ServiceSettings:
         "How many processes serve, on one listening port: as many as there are cores to use. Unless set, one alone.",
         at_least=1,
     )
+    worker_timeout_s: float = setting(
+        30.0,
+        "How long a worker may be silent, since its event loop is blocked, before it is killed and replaced.",
+    )
     worker_stop_timeout_s: float = setting(
         30.0, "How long a worker has to end when it is asked to, before it is killed."
     )

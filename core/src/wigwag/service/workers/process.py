@@ -81,6 +81,8 @@ class Worker:
         #: What it said when it was ready.
         self.ready: Ready | None = None
         self.ready_at: float | None = None
+        #: How often the supervisor has looked since it said something.
+        self.silent_looks: int = 0
         #: It is ready, or will not be.
         self.settled: anyio.Event = anyio.Event()
         self.ended: anyio.Event = anyio.Event()
@@ -226,6 +228,7 @@ class Worker:
             del self._asked[ask.id]
 
     def _told(self, message: FromWorker) -> None:
+        self.silent_looks = 0
         if isinstance(message, Load):
             self._take(message)
         elif isinstance(message, Answer):

@@ -29,6 +29,8 @@ logger: logging.Logger = logging.getLogger("wigwag.service")
 _STEADY_S: Final = 30.0
 #: So many ends in a row, each sooner than that, end the whole.
 _MOST_ENDS: Final = 5
+#: How often it is looked whether a worker has said something, within the time that it may be silent.
+_LOOKS: Final = 10
 _BACKOFF_S: Final = 0.25
 _BACKOFF_CAP_S: Final = 5.0
 
@@ -126,6 +128,7 @@ class Supervisor:
             self._has_started = True
             for slot in self._slots:
                 self._tasks.start_soon(self._keep, slot)
+            self._tasks.start_soon(self._watch)
             self._tasks.start_soon(self._reload_when_asked)
             self._tasks.start_soon(self._access.watch)
             await self._to_stop.wait()
@@ -209,8 +212,27 @@ class Supervisor:
         delay_s = min(_BACKOFF_CAP_S, _BACKOFF_S * 2 ** (slot.ends - 2)) if slot.ends > 1 else 0.0
         logger.error("%s ended: %s; another one starts in %g s", worker, worker.why_ended(), delay_s)
         await anyio.sleep(delay_s)
-        slot.restarts += 1
-        slot.worker = self._new(worker.number)
+        if not self._to_stop.is_set():
+            slot.restarts += 1
+            slot.worker = self._new(worker.number)
+
+    async def _watch(self) -> None:
+        """Kill workers that are silent for too long; others take their places.
+
+        Counted in looks, not by the clock: where this process too stood still, it costs one.
+        """
+        limit_s = self._settings.worker_timeout_s
+        while True:
+            await anyio.sleep(limit_s / _LOOKS)
+            for worker in self.serving():
+                if worker.silent_looks >= _LOOKS:
+                    logger.error(
+                        "%s was silent for %g s (WIGWAG_WORKER_TIMEOUT_S), its event loop blocked: it is killed",
+                        worker,
+                        limit_s,
+                    )
+                    worker.kill()
+                worker.silent_looks += 1
 
     def _give_up(self, error: WigwagError) -> None:
         if not self._to_stop.is_set():
@@ -253,8 +275,8 @@ class Supervisor:
 
     async def _end_all(self) -> None:
         async with anyio.create_task_group() as tasks:
-            for slot in self._slots:
-                tasks.start_soon(self._end, slot.worker)
+            for worker in {slot.worker for slot in self._slots} | self._leaving:
+                tasks.start_soon(self._end, worker)
 
     async def _end(self, worker: Worker) -> None:
         """Have a worker finish, and kill it if that takes too long."""

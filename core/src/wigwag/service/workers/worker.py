@@ -45,9 +45,10 @@ def main() -> None:
 
 def run_worker(spec: Spec) -> None:
     """Serve until the supervisor closes its end, or is no more."""
-    # Ctrl-C and a closed terminal reach all processes: what follows from them is the supervisor's to decide.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Ctrl-C and a closed terminal reach all processes: what follows from them is the supervisor's to decide.  Not
+    # ignored, which programs that the application starts would inherit.
+    signal.signal(signal.SIGINT, _do_nothing)
+    signal.signal(signal.SIGHUP, _do_nothing)
     control = socket.socket(fileno=spec.control_fd)
     connections = socket.socket(fileno=spec.connections_fd)
     last_word = control.dup()  # the event loop closes the other
@@ -59,6 +60,10 @@ def run_worker(spec: Spec) -> None:
         last_word.setblocking(True)
         last_word.sendall(pack(Failed(str(exc), isinstance(exc, SettingsError))))
         sys.exit(1)
+
+
+def _do_nothing(*_: object) -> None:
+    pass
 
 
 class _Service:
@@ -74,6 +79,7 @@ class _Service:
         self._served = Served(settings, load_core_settings(), self._access, name=spec.app, app=app)
         self._internal = self._served.internal_app()
         self._told = Load(0, 0)
+        self._sign_of_life_s = settings.worker_timeout_s / 4
         self._asks: anyio.abc.TaskGroup
         self._channel: Channel[Ask]
 
@@ -136,14 +142,19 @@ class _Service:
                 self._channel.send(Leaving())
 
     def _tell(self, load: Load) -> None:
-        if load != self._told:
-            self._told = load
-            self._channel.send(load)
+        self._told = load
+        self._channel.send(load)
 
     async def _report(self, incoming: _Incoming) -> None:
+        """Say how much there is to do when it has changed, and now and then that this process lives."""
+        silent_s = 0.0
         while True:
             await anyio.sleep(_REPORT_S)
-            self._tell(incoming.load)
+            silent_s += _REPORT_S
+            load = incoming.load
+            if load != self._told or silent_s >= self._sign_of_life_s:
+                self._tell(load)
+                silent_s = 0.0
 
     def _asked(self, ask: Ask) -> None:
         self._asks.start_soon(self._answer, ask)
