@@ -44,6 +44,15 @@ def stock() -> Generator[Service]:
         yield service
 
 
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
+    """``chat:app`` with two workers, whom nobody kills."""
+    directory = tmp_path_factory.mktemp("steady")
+    write_chat(directory)
+    with serving("chat:app", "--workers", "2", cwd=directory) as service:
+        yield service
+
+
 @pytest.fixture
 def chat(tmp_path: Path) -> Generator[Service]:
     write_chat(tmp_path)
@@ -103,16 +112,16 @@ def test_what_a_client_publishes_the_clients_of_the_other_worker_get(stock: Serv
             assert [client.recv(LIMIT_S) for _ in range(2)] == ["hi", "hi"]
 
 
-def test_one_socket_is_reached_whichever_worker_is_asked(chat: Service) -> None:
+def test_one_socket_is_reached_whichever_worker_is_asked(steady: Service) -> None:
     with ExitStack() as stack:
-        clients = [stack.enter_context(connect(chat.ws)) for _ in range(2)]
+        clients = [stack.enter_context(connect(steady.ws)) for _ in range(2)]
         for client in clients:
             client.recv(LIMIT_S)
-        counted = json.loads(chat.get(f"{chat.internal}/api/topics/lobby")[2])
+        counted = json.loads(steady.get(f"{steady.internal}/api/topics/lobby")[2])
         assert counted["sockets"] == 2
         assert [node["sockets"] for node in counted["nodes"]] == [1, 1]
         for _ in range(2):
-            assert post(chat, "/api/broadcast", {"text": "all"})[0] == 202
+            assert post(steady, "/api/broadcast", {"text": "all"})[0] == 202
         for client in clients:
             assert [client.recv(LIMIT_S) for _ in range(2)] == ["all", "all"]
 
@@ -162,8 +171,8 @@ def test_connections_are_shared_out_evenly_and_again_after_a_worker_died(chat: S
         assert sorted(Counter(pid for _, pid in met).values()) == [10, 10]
 
 
-def test_a_burst_is_shared_out_too_and_nobody_is_refused(chat: Service) -> None:
-    address = chat.public.removeprefix("http://").split(":")
+def test_a_burst_is_shared_out_too_and_nobody_is_refused(steady: Service) -> None:
+    address = steady.public.removeprefix("http://").split(":")
     with ExitStack() as stack:
         links = []
         for _ in range(300):
@@ -173,7 +182,7 @@ def test_a_burst_is_shared_out_too_and_nobody_is_refused(chat: Service) -> None:
         for link in links:
             link.sendall(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert all(link.recv(12) == b"HTTP/1.1 404" for link in links)
-    wait_until(lambda: set(numbers(chat, "wigwag_connections").values()) == {0.0}, "all are gone", LIMIT_S)
+    wait_until(lambda: set(numbers(steady, "wigwag_connections").values()) == {0.0}, "all are gone", LIMIT_S)
 
 
 def test_a_worker_that_hangs_gets_few_and_loses_none(chat: Service) -> None:
@@ -202,9 +211,9 @@ def test_a_worker_that_hangs_gets_few_and_loses_none(chat: Service) -> None:
 # The internal port
 
 
-def test_it_is_ready_when_each_worker_that_takes_connections_is(chat: Service) -> None:
-    assert chat.get(f"{chat.internal}/readyz")[::2] == (200, b'{"ready":true}')
-    assert chat.get(f"{chat.internal}/livez")[0] == 200
+def test_it_is_ready_when_each_worker_that_takes_connections_is(steady: Service) -> None:
+    assert steady.get(f"{steady.internal}/readyz")[::2] == (200, b'{"ready":true}')
+    assert steady.get(f"{steady.internal}/livez")[0] == 200
 
 
 def test_health_stays_while_a_worker_is_replaced(chat: Service) -> None:

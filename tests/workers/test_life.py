@@ -114,7 +114,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:
     ):
         os.kill(first, signal.SIGSTOP)
         assert close_code(one) is None
-        assert is_gone(first)
+        wait_until(lambda: is_gone(first), "it is gone", LIMIT_S)
         wait_until(
             lambda: b"restarts_total 1.0" in service.get(f"{service.internal}/metrics")[2], "another", LIMIT_S
         )

@@ -68,7 +68,6 @@ WIGWAG = ("wigwag", "serve", "one:app", "--listen", FREE, "--internal-listen", F
         ((*GUNICORN, "uvicorn_worker.UvicornWorker", "--workers", "2"), "gunicorn"),
         ((*GUNICORN, "asgi", "--workers", "2"), "gunicorn"),
         ((*HYPERCORN, "--workers", "2"), "hypercorn"),
-        ((*HYPERCORN, "--workers", "2", "--worker-class", "uvloop"), "hypercorn"),
         ((*HYPERCORN, "--workers", "2", "--worker-class", "trio"), "hypercorn"),
         ((*WIGWAG, "--workers", "2"), "wigwag"),
     ],
@@ -88,8 +87,6 @@ def test_each_of_several_processes_warns_that_they_do_not_hear_each_other(
         UVICORN,
         (*UVICORN, "--reload"),  # a process of its own, and the only one
         (*GUNICORN, "uvicorn_worker.UvicornWorker"),
-        (*HYPERCORN, "--workers", "1"),
-        WIGWAG,
     ],
 )
 def test_one_process_does_not(tmp_path: Path, command: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from wigwag.local.protocol import (
     Parser,
     ProtocolError,
     encode,
+    encode_messages,
     encode_topics,
 )
 
@@ -46,6 +47,12 @@ def test_frames_come_out_as_they_were_in_whatever_pieces_they_arrive(
         at, turn = at + size, turn + 1
     assert got == frames
     assert parser.held_bytes == 0
+
+
+def test_many_messages_are_the_frames_of_each() -> None:
+    messages = [("a", b"1"), ("b:c", b""), ("a", bytes(1000))]
+    one_by_one = [encode(MESSAGE, payload, topic.encode()) for topic, payload in messages]
+    assert b"".join(encode_messages(messages)) == b"".join(one_by_one)
 
 
 def test_topics_are_one_a_line() -> None:

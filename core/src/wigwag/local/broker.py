@@ -22,6 +22,7 @@ from wigwag.local.protocol import (
     Parser,
     ProtocolError,
     encode,
+    encode_messages,
     encode_topics,
 )
 from wigwag.local.settings import PREFIX, LocalSettings, check_settings
@@ -60,7 +61,7 @@ class LocalBroker(Broker):
         await self._do([encode_topics(UNSUBSCRIBE, topics)])
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        await self._do([encode(MESSAGE, payload, topic.encode()) for topic, payload in messages])
+        await self._do(encode_messages(messages))
 
     async def close(self) -> None:
         link, self._link = self._link, None
@@ -72,14 +73,14 @@ class LocalBroker(Broker):
             raise BrokerLost("there is no session")
         return self._link
 
-    async def _do(self, frames: list[bytes]) -> None:
+    async def _do(self, pieces: list[bytes]) -> None:
         """Send frames in one write, and return when the hub has done what they say.
 
         What waits to be written is bounded by this: core makes one call of a kind at a time.
         """
         number = b"%d" % next(self._numbers)
-        frames.append(encode(SYNC, number))
-        await self._current().send(number, b"".join(frames))
+        pieces.append(encode(SYNC, number))
+        await self._current().send(number, b"".join(pieces))
 
 
 class _Link(asyncio.Protocol):

@@ -51,6 +51,17 @@ def encode(kind: int, body: bytes = b"", topic: bytes = b"") -> bytes:
     return b"%b%b%b" % (_HEADER.pack(len(topic) + len(body), kind, len(topic)), topic, body)
 
 
+def encode_messages(messages: Iterable[tuple[str, bytes]]) -> list[bytes]:
+    """The frames of messages, in pieces, to be joined."""
+    pack, pieces = _HEADER.pack, []
+    for name, payload in messages:
+        topic = name.encode()
+        pieces.append(pack(len(topic) + len(payload), MESSAGE, len(topic)))
+        pieces.append(topic)
+        pieces.append(payload)
+    return pieces
+
+
 def encode_topics(kind: int, topics: Iterable[str]) -> bytes:
     """A frame whose body is topics; none of them holds a line's end."""
     return encode(kind, "\n".join(topics).encode())
