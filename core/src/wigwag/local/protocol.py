@@ -86,15 +86,8 @@ class Parser:
         Raises:
             ProtocolError: see there.
         """
-        if self._kept:
-            self._kept.append(data)
-            self._missing -= len(data)
-            if self._missing > 0:
-                return
-            data = b"".join(self._kept)
-            self._kept = []
-        on_frame, unpack = self._on_frame, _HEADER.unpack_from
-        at, length = 0, len(data)
+        at = self._complete(data) if self._kept else 0
+        on_frame, unpack, length = self._on_frame, _HEADER.unpack_from, len(data)
         while length - at >= _HEADER_BYTES:
             size, kind, topic_bytes = unpack(data, at)
             topic_at = at + _HEADER_BYTES
@@ -102,13 +95,26 @@ class Parser:
             if body_at > end or size > _MAX_FRAME_BYTES:
                 raise ProtocolError(f"a frame of {size} bytes, with a topic of {topic_bytes}")
             if end > length:
-                self._keep(data, at, end - length)
+                self._keep(data[at:], end - length)
                 return
             on_frame(kind, data[topic_at:body_at], data, at, body_at, end)
             at = end
         if at < length:
-            self._keep(data, at, _HEADER_BYTES - (length - at))
+            self._keep(data[at:], _HEADER_BYTES - (length - at))
 
-    def _keep(self, data: bytes, at: int, missing: int) -> None:
-        self._kept.append(data[at:])
+    def _complete(self, data: bytes) -> int:
+        """Add to what is held no more than it lacks: what follows is not copied.  Where that begins is returned."""
+        at = 0
+        while self._kept and at < len(data):
+            piece = data[at : at + self._missing]
+            at += len(piece)
+            self._kept.append(piece)
+            self._missing -= len(piece)
+            if not self._missing:  # a header, or a frame, which then are fed as though they had come alone
+                whole, self._kept = b"".join(self._kept), []
+                self.feed(whole)
+        return at
+
+    def _keep(self, piece: bytes, missing: int) -> None:
+        self._kept.append(piece)
         self._missing = missing
