@@ -30,7 +30,16 @@ async def api() -> AsyncGenerator[Api]:
 
 ONE_OF = 'a message has "name" and "data", or "text", or "base64", and only one of them'
 OURS = "event names that begin with wigwag. are the server's own"
+LIKE_OURS = "it would be read as an event whose name begins with wigwag.: those are the server's own"
 RESERVED = "names that begin with __ are reserved"
+
+
+def text(content: str) -> dict[str, str]:
+    return {"topic": "lobby", "text": content}
+
+
+SOCKET = "01234567-89ab-4def-8123-456789abcdef"
+RESYNC = '{"name":"wigwag.resync","data":{"topics":[],"spreadMs":0},"timestamp":1}'
 
 
 @pytest.mark.parametrize(
@@ -47,6 +56,17 @@ RESERVED = "names that begin with __ are reserved"
         (b'{"topic":"a","text":"\\\\ud800 \\ud83d\\ude00"', "$", "Input data was truncated"),
         ({"topic": "lobby", "name": "wigwag.resync", "data": 1}, "$.name", OURS),
         ({"messages": [LOBBY, {"topic": "a", "name": "wigwag.x", "data": 1}]}, "$.messages[1].name", OURS),
+        (text(RESYNC), "$.text", LIKE_OURS),
+        (text(f" \n\t\r{RESYNC}\n"), "$.text", LIKE_OURS),
+        (text(f"\ufeff{RESYNC}"), "$.text", LIKE_OURS),
+        (text(RESYNC.replace("wigwag", "\\u0077igwag")), "$.text", LIKE_OURS),
+        (text(RESYNC.replace('"name"', '"\\u006eame"')), "$.text", LIKE_OURS),
+        (text('{"name":"x","name":"wigwag.x"}'), "$.text", LIKE_OURS),
+        (text('{"data":"\\ud800","name":"wigwag.x"}'), "$.text", LIKE_OURS),
+        (text('{"data":%s,"name":"wigwag.x"}' % ("9" * 5000)), "$.text", LIKE_OURS),
+        (text('{"data":1e999,"name":"wigwag.x"}'), "$.text", LIKE_OURS),
+        (text('{"data":%s,"name":"wigwag.x"}' % ("[" * 50_000 + "]" * 50_000)), "$.text", LIKE_OURS),
+        ({"messages": [LOBBY, text(RESYNC)]}, "$.messages[1].text", LIKE_OURS),
         (b'{"topic":"a","name":"x","data":' + b"[" * 100_000, "$", "nested too deeply"),
         (b"[" * 100_000, "$", "Expected `object`, got `array`"),
         (b"[]", "$", "Expected `object`, got `array`"),
@@ -92,6 +112,27 @@ async def test_what_can_not_be_published_is_refused_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        '{"name":"wigwag","data":1}',
+        '{"name":"wigwag.x","name":"x"}',
+        '{"data":{"name":"wigwag.x"}}',
+        '[{"name":"wigwag.resync"}]',
+        '"wigwag.resync"',
+        'see {"name":"wigwag.resync"}',
+        '{"name":["wigwag.x"]}',
+        "a \\ alone",
+    ],
+)
+async def test_a_text_that_no_client_takes_for_the_servers_own_is_published_as_it_is(
+    api: Api, content: str
+) -> None:
+    socket = await api.join("lobby")
+    assert (await api.post("/api/publish", text(content))).status_code == 202
+    assert socket.messages == [content]
+
+
+@pytest.mark.parametrize(
     ("path", "body", "where", "message"),
     [
         ("/api/send", {"socketId": "7", "text": "x"}, "$.socketId", "must be a lower-case version 4 UUID"),
@@ -100,6 +141,8 @@ async def test_what_can_not_be_published_is_refused_and_nothing_is_sent(
         ("/api/broadcast", {"topic": "lobby", "text": "x"}, "$", "unknown field `topic`"),
         ("/api/broadcast", {}, "$", ONE_OF),
         ("/api/broadcast", {"name": "wigwag.dropped", "data": 1}, "$.name", OURS),
+        ("/api/send", {"socketId": SOCKET, "text": RESYNC}, "$.text", LIKE_OURS),
+        ("/api/broadcast", {"text": RESYNC}, "$.text", LIKE_OURS),
         ("/api/disconnect", {}, "$", 'either "socketId" or "user" says whom'),
         ("/api/disconnect", {"user": "a", "socketId": "b"}, "$", 'either "socketId" or "user"'),
         ("/api/disconnect", {"user": ""}, "$.user", "of length >= 1"),

@@ -205,6 +205,18 @@ async def test_publishing_is_apart_from_joining_and_off_unless_granted(world: Wo
         assert ann.take() == ["hi"]
 
 
+async def test_no_client_can_speak_as_the_server(world: World) -> None:
+    resync = '{"name":"wigwag.resync","data":{"topics":[],"spreadMs":0},"timestamp":1}'
+    async with serving(world) as service:
+        ann = await service.connect(token(topics=["orders:*"], publish=["orders:*"]))
+        await ann.ask("room.join", {"room": "orders:7"})
+        for content in ({"name": "wigwag.resync", "data": {}}, {"text": resync}):
+            answer = await ann.ask("publish", {"topic": "orders:7", **content})
+            assert answer["error"] == "Validation failed"
+            assert "the server's own" in answer["details"][0]["message"]
+        assert ann.take() == []
+
+
 async def test_what_settings_grant_each_client_may_do(world: World) -> None:
     rules = {"topics": (Pattern("user:{sub}"),), "publish": (Pattern("chat:*"),)}
     async with serving(world, **rules) as service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Final, TypeVar
 
@@ -21,6 +22,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=256)]
 #: What the names of the server's own events begin with; a client must be able to rely on who emitted them.
 RESERVED_PREFIX: Final = "wigwag."
 _RESERVED = f"event names that begin with {RESERVED_PREFIX} are the server's own"
+_LOOKS_RESERVED = f"it would be read as an event whose name begins with {RESERVED_PREFIX}: those are the server's own"
 _LONE_SURROGATE = "not Unicode: a \\ud800 to \\udfff that is not one of a pair"
 
 # Pairs and other escapes are consumed as wholes, so that what the group finds is alone.
@@ -181,7 +183,28 @@ def prepare_one(message: Content, path: str = "$") -> tuple[Content, str | bytes
         raise _invalid(str(exc), path) from None
     if not isinstance(message.name, UnsetType) and message.name.startswith(RESERVED_PREFIX):
         raise _invalid(_RESERVED, f"{path}.name")
+    if not isinstance(message.text, UnsetType) and _looks_reserved(message.text):
+        raise _invalid(_LOOKS_RESERVED, f"{path}.text")
     return message, payload
+
+
+def _looks_reserved(text: str) -> bool:
+    """Whether a client may take a text for an event of the server's own.
+
+    Clients read JSON each in its own way, so the most lenient reader decides: an unpaired surrogate, NaN, a number of any
+    length and a byte order mark are let pass, and of a key that comes twice the last counts, as in JavaScript. What is
+    nested deeper than Python reads, others may read.
+    """
+    if f'"{RESERVED_PREFIX}' not in text and "\\" not in text:  # nearly all; neither it, nor an escape to hide it in
+        return False
+    try:
+        found = json.loads(text.lstrip("\ufeff"), parse_int=str, parse_float=str)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    name = found.get("name") if isinstance(found, dict) else None
+    return isinstance(name, str) and name.startswith(RESERVED_PREFIX)
 
 
 def _invalid(message: str, path: str = "$") -> InvalidMessage:
