@@ -62,6 +62,9 @@ class Finding:
     subject: str
     #: One line: what it is; below ``ok`` also what that will do, and what to do about it.
     text: str
+    #: Where it is about connections: for how many more nodes the server has room; ``wigwag check --replicas``
+    #: compares.
+    nodes: int | None = None
 
 
 class Inbox(Protocol):

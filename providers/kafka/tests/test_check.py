@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,15 @@ from servers.kafka.admin import KafkaAdmin
 from wigwag.broker import BrokerLost, Finding
 from wigwag.plugins import load
 from wigwag_kafka import Address, KafkaSettings
-from wigwag_kafka.check import check, judge_acknowledging, judge_encryption, judge_retention
+from wigwag_kafka.check import (
+    _of_topic,
+    check,
+    judge_acknowledging,
+    judge_encryption,
+    judge_login,
+    judge_retention,
+)
+from wigwag_kafka.cluster import Topic
 
 pytestmark = pytest.mark.anyio
 on_kafka = pytest.mark.needs("kafka")
@@ -116,6 +125,35 @@ def test_messages_that_can_be_read_on_the_way(server: str, settings: dict[str, A
     found = judge_encryption(KafkaSettings(bootstrap_servers=(Address(server),), **settings))
     assert found.level == level
     assert ("SASL_SSL" in found.text) == (settings.get("security_protocol") == "SASL_PLAINTEXT")
+
+
+@pytest.mark.parametrize(
+    ("server", "settings", "levels"),
+    [
+        ("localhost:9092", {}, []),
+        ("kafka.internal:9092", {}, ["warning"]),
+        ("kafka.internal:9092", {"security_protocol": "SASL_SSL"}, []),
+        (
+            "kafka.internal:9092",
+            {"security_protocol": "SSL", "tls_cert_file": Path("cert.pem")},
+            [],
+        ),
+    ],
+)
+def test_brokers_that_anyone_may_use(server: str, settings: dict[str, Any], levels: list[str]) -> None:
+    found = [*judge_login(KafkaSettings(bootstrap_servers=(Address(server),), **settings))]
+    assert [finding.level for finding in found] == levels
+
+
+@pytest.mark.parametrize(
+    ("leaders", "level"),
+    [((1,), "warning"), ((1, 2), "warning"), ((1, 2, 3), "ok"), ((1, -1, 2), "error")],
+)
+def test_partitions(leaders: tuple[int, ...], level: str) -> None:
+    found, *_ = _of_topic(
+        Topic(b"", leaders, 3), KafkaSettings(bootstrap_servers=(Address("localhost:9092"),))
+    )
+    assert (found.subject, found.level) == ("partitions", level)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from wigwag.broker import BrokerLost, Finding
 from wigwag.plugins import load
 from wigwag.settings import Secret
 from wigwag_nats import NatsSettings, ServerUrl
-from wigwag_nats.check import _of_encryption, _of_servers, check
+from wigwag_nats.check import _of_encryption, _of_servers, check, judge_login
 from wigwag_nats.link import Link
 
 pytestmark = pytest.mark.anyio
@@ -120,3 +121,26 @@ def test_one_server_of_a_cluster_is_a_warning_that_names_the_others() -> None:
     assert "10.0.0.0:4222, 10.0.0.1:4222, 10.0.0.2:4222" in found.text
     assert not [*_of_servers(cluster[:1], (ServerUrl("nats"),))]
     assert [found.level for found in _of_servers(cluster, (ServerUrl("a"), ServerUrl("b")))] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("host", "info", "levels"),
+    [
+        ("127.0.0.1", {}, []),
+        ("nats", {}, ["warning"]),
+        ("nats", {"auth_required": True}, []),
+        ("nats", {"tls_verify": True}, []),
+    ],
+)
+def test_a_server_that_anyone_may_use(host: str, info: dict[str, bool], levels: list[str]) -> None:
+    assert [found.level for found in judge_login(host, info)] == levels
+
+
+@pytest.mark.needs("nats-server")
+async def test_a_server_says_whether_it_asks_for_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wigwag_nats.check.is_loopback", lambda host: False)
+    with NatsServer() as server:
+        assert one(await check(settings_of(server)), "login").level == "warning"
+    with NatsServer("authorization: { user: bob, password: secret }") as server:
+        settings = replace(settings_of(server), user="bob", password=Secret("secret"))
+        assert "login" not in [finding.subject for finding in await check(settings)]

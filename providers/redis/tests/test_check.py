@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from servers.redis import RedisCluster, RedisSentinel, RedisServer
 from wigwag.broker import BrokerLost, Finding
 from wigwag.settings import Secret
 from wigwag_redis import RedisSettings, RedisUrl
-from wigwag_redis.check import check
+from wigwag_redis.check import check, judge_clock, judge_login
 
 pytestmark = [pytest.mark.anyio, pytest.mark.needs("redis-server")]
 
@@ -44,6 +45,7 @@ async def test_a_server_as_it_should_be() -> None:
             "largest message",
             "output buffer limit",
             "connections",
+            "clock",
             "permissions",
         ]
         at = f"127.0.0.1:{server.port}"
@@ -69,11 +71,53 @@ async def test_no_limit_is_room_enough() -> None:
 async def test_few_connections_that_are_left() -> None:
     with RedisServer("maxclients 2") as server:
         finding = await the("connections", server.url)
-        assert finding == Finding(
-            "warning",
-            "connections",
-            f"127.0.0.1:{server.port}: 2 of 2; each node of ours takes two: raise maxclients",
+        assert (finding.level, finding.nodes) == ("warning", 0)
+        assert finding.text == (
+            f"127.0.0.1:{server.port}: 2 of 2 are taken: room for 0 nodes more, each takes 2; raise maxclients"
         )
+    with RedisServer("maxclients 100") as server:
+        finding = await the("connections", server.url)
+        assert (finding.level, finding.nodes) == ("ok", 49)
+
+
+async def test_a_server_that_ends_connections_by_itself() -> None:
+    with RedisServer("timeout 5") as server:
+        finding = await the("timeout", server.url)
+        assert finding.level == "warning"
+        assert "CONFIG SET timeout 0" in finding.text
+        server.command("CONFIG", "SET", "timeout", "300")
+        assert "timeout" not in [subject for _, subject in await levels(server.url)]
+        set_to = server.command("CONFIG", "SET", "maxmemory-clients", "100mb")
+        if "OK" in set_to:  # since 7.0
+            finding = await the("maxmemory-clients", server.url)
+            assert finding.level == "warning"
+            assert "CONFIG SET maxmemory-clients 0" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("skew_s", "level", "text"),
+    [(0.5, "ok", "0.5 s"), (-9.0, "warning", "9.0 s behind ours"), (9.0, "warning", "9.0 s ahead of ours")],
+)
+def test_clocks_that_differ(skew_s: float, level: str, text: str) -> None:
+    finding = judge_clock("redis:6379", skew_s)
+    assert finding.level == level
+    assert text in finding.text
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "levels"),
+    [
+        ("redis://127.0.0.1", {}, []),
+        ("unix:///run/redis", {}, []),
+        ("redis://redis.internal", {}, ["warning"]),
+        ("rediss://redis.internal", {"tls_cert_file": Path("cert.pem")}, []),
+        ("redis://redis.internal", {"password": Secret("x")}, []),
+        ("redis://:x@redis.internal", {}, []),
+    ],
+)
+def test_a_redis_that_anyone_may_use(url: str, settings: dict[str, Any], levels: list[str]) -> None:
+    found = [*judge_login(RedisSettings(url=RedisUrl.parse(url), **settings))]
+    assert [finding.level for finding in found] == levels
 
 
 async def test_a_user_of_whom_little_is_allowed() -> None:

@@ -87,6 +87,12 @@ Examples:
   wigwag asyncapi main:app                       on standard output
   wigwag asyncapi main:app -o asyncapi.yaml
 """
+_CHECK_EPILOG = """\b
+Examples:
+  wigwag check
+  wigwag check main:app --json
+  wigwag check --replicas 6 --connections 50000 --grace 60
+"""
 _TOKEN_EPILOG = """\b
 Examples:
   wigwag token --sub ann --topics 'orders:*'
@@ -190,17 +196,35 @@ def providers() -> None:
     load_plugin(chosen, os.environ)  # says what is wrong with the choice, if anything
 
 
-@cli.command()
+@cli.command(epilog=_CHECK_EPILOG)
+@click.argument("app", required=False)
+@click.option("--replicas", metavar="N", type=click.IntRange(min=1), help="How many there are to be; 1.")
+@click.option(
+    "--connections",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="How many clients at once, on all replicas.",
+)
+@click.option(
+    "--grace",
+    "grace_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="How long there is from SIGTERM to SIGKILL, as terminationGracePeriodSeconds or TimeoutStopSec say.",
+)
+@click.option("--app-dir", metavar="DIR", help="Where APP is looked for; the current directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def check(as_json: bool) -> None:
-    """Look at the settings and the broker before a deploy, and say what will hurt.
+def check(app: str | None, app_dir: str | None, as_json: bool, **plan: Any) -> None:
+    """Look at settings, machine and broker before a deploy, and say what will hurt.
 
-    It reads the same variables as `wigwag serve`, connects, looks at the broker's version and limits, and sends
-    itself a message. Exit code 1 if something is an error.
+    It reads the same variables as `wigwag serve`, looks at what this machine lets a process have, connects, looks at
+    the broker's version and limits, and sends itself a message. Run it where the service is to run: in its
+    container, as its user. Exit code 1 if something is an error, 2 if `wigwag serve` would not start.
     """
     from wigwag.cli.check import check as run
+    from wigwag.cli.outlook import Plan
 
-    if not run(os.environ, as_json=as_json):
+    if not run(os.environ, Plan(app=app, **plan), app_dir=app_dir, as_json=as_json):
         sys.exit(FAILURE)
 
 

@@ -9,7 +9,8 @@ from wigwag.errors import SettingsError, WigwagError
 from wigwag.settings import Listen, ServiceSettings
 from wigwag.settings.tls import is_loopback
 
-_BACKLOG = 2048
+#: How many connections may wait to be accepted; the kernel has a limit of its own.
+BACKLOG = 2048
 #: A peer that takes nothing of what it was sent for so long is dropped by the kernel: closed as too slow, it
 #: would else keep its file descriptor and its buffer for as long as it likes.
 _USER_TIMEOUT_MS = 40_000
@@ -77,7 +78,7 @@ def bind(listen: Listen, variable: str, option: str) -> socket.socket:
             bound.bind(address)
             # Here, not in the server: with SO_REUSEADDR two may bind, and uvloop does not say that the
             # second could not listen.
-            bound.listen(_BACKLOG)
+            bound.listen(BACKLOG)
         except BaseException:
             bound.close()
             raise

@@ -38,12 +38,22 @@ def raise_file_limit() -> int | None:
     return wanted
 
 
+def room_in(files: int) -> tuple[int, int]:
+    """How many sockets a process has room for that may open so many files, and how many connections beside them."""
+    spare = min(_MOST_SPARE, max(16, files // 8))
+    return max(1, files - spare - _OWN_FILES), spare
+
+
+def files_for(sockets: int) -> int:
+    """How many files a process must be able to open for so many sockets."""
+    return sockets + _MOST_SPARE + _OWN_FILES
+
+
 def capacity(settings: ServiceSettings, files: int | None) -> tuple[int | None, int]:
     """How many sockets may be open, and how many connections beside them; None for the first: there is no limit."""
     if files is None:
         return settings.max_connections, _MOST_SPARE
-    spare = min(_MOST_SPARE, max(16, files // 8))
-    room = max(1, files - spare - _OWN_FILES)
+    room, spare = room_in(files)
     wanted = settings.max_connections
     if wanted is not None and wanted > room:
         logger.warning(

@@ -22,7 +22,9 @@ Name = Annotated[str, Meta(min_length=1, max_length=256)]
 #: What the names of the server's own events begin with; a client must be able to rely on who emitted them.
 RESERVED_PREFIX: Final = "wigwag."
 _RESERVED = f"event names that begin with {RESERVED_PREFIX} are the server's own"
-_LOOKS_RESERVED = f"it would be read as an event whose name begins with {RESERVED_PREFIX}: those are the server's own"
+_LOOKS_RESERVED = (
+    f"it would be read as an event whose name begins with {RESERVED_PREFIX}: those are the server's own"
+)
 _LONE_SURROGATE = "not Unicode: a \\ud800 to \\udfff that is not one of a pair"
 
 # Pairs and other escapes are consumed as wholes, so that what the group finds is alone.
@@ -191,11 +193,13 @@ def prepare_one(message: Content, path: str = "$") -> tuple[Content, str | bytes
 def _looks_reserved(text: str) -> bool:
     """Whether a client may take a text for an event of the server's own.
 
-    Clients read JSON each in its own way, so the most lenient reader decides: an unpaired surrogate, NaN, a number of any
-    length and a byte order mark are let pass, and of a key that comes twice the last counts, as in JavaScript. What is
-    nested deeper than Python reads, others may read.
+    Clients read JSON each in its own way, so the most lenient reader decides: an unpaired surrogate, NaN, a number
+    of any length and a byte order mark are let pass, and of a key that comes twice the last counts, as in
+    JavaScript. What is nested deeper than Python reads, others may read.
     """
-    if f'"{RESERVED_PREFIX}' not in text and "\\" not in text:  # nearly all; neither it, nor an escape to hide it in
+    if (
+        f'"{RESERVED_PREFIX}' not in text and "\\" not in text
+    ):  # nearly all; neither it, nor an escape to hide it in
         return False
     try:
         found = json.loads(text.lstrip("\ufeff"), parse_int=str, parse_float=str)

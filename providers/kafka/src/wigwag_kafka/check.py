@@ -20,6 +20,8 @@ _SHORT_RETENTION_S = 60
 #: Less, and messages of an ordinary size are refused.
 _SMALL_MESSAGE_BYTES = 64 * 1024
 
+_FEW_PARTITIONS = 3
+
 #: By whose newest versions a release of Kafka can be told.
 _REQUESTS = {0: "Produce", 1: "Fetch", 3: "Metadata"}
 
@@ -52,6 +54,7 @@ async def _findings(cluster: Cluster, settings: KafkaSettings) -> list[Finding]:
     brokers = cluster.client.cluster.brokers()
     findings += _of_servers([f"{broker.host}:{broker.port}" for broker in brokers], settings)
     findings.append(judge_encryption(settings))
+    findings += judge_login(settings)
     if topic is None:
         findings.append(await _of_missing(cluster, settings))
     else:
@@ -83,7 +86,7 @@ def judge_encryption(settings: KafkaSettings) -> Finding:
     """Whether somebody on the way can read."""
     if settings.has_tls:
         return Finding("ok", "encryption", "connections are encrypted, and certificates verified")
-    if all(is_loopback(server.rpartition(":")[0]) for server in settings.bootstrap_servers):
+    if _is_near(settings):
         return Finding("ok", "encryption", "none, on this machine only")
     what = "messages and the login" if settings.has_login else "messages"
     with_tls = "SASL_SSL" if settings.has_login else "SSL"
@@ -92,6 +95,20 @@ def judge_encryption(settings: KafkaSettings) -> Finding:
         "encryption",
         f"none: {what} can be read on the way; set WIGWAG_KAFKA_SECURITY_PROTOCOL={with_tls}",
     )
+
+
+def judge_login(settings: KafkaSettings) -> Iterator[Finding]:
+    """Whether it is known who we are."""
+    if not (settings.has_login or settings.tls_cert_file or _is_near(settings)):
+        text = (
+            "none: whoever reaches the brokers can publish to every client; have them ask for one, and allow READ "
+            f"and WRITE on {settings.topic!r} to wigwag and your backends alone"
+        )
+        yield Finding("warning", "login", text)
+
+
+def _is_near(settings: KafkaSettings) -> bool:
+    return all(is_loopback(server.rpartition(":")[0]) for server in settings.bootstrap_servers)
 
 
 async def _of_missing(cluster: Cluster, settings: KafkaSettings) -> Finding:
@@ -119,6 +136,13 @@ def _of_topic(topic: Topic, settings: KafkaSettings) -> Iterator[Finding]:
         down = topic.leaders.count(-1)
         yield Finding(
             "error", "partitions", f"{down} of {count} have no leader: start the brokers that hold them"
+        )
+    elif count < _FEW_PARTITIONS:
+        yield Finding(
+            "warning",
+            "partitions",
+            f"{count}: what one broker and one lane can carry is all there is for every topic, and the number never "
+            f"changes; {DEFAULT_PARTITIONS} are usual",
         )
     else:
         yield Finding("ok", "partitions", f"{count}, all with a leader")

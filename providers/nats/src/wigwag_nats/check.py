@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import anyio
 
@@ -89,6 +90,10 @@ def _describe(link: Link, settings: NatsSettings) -> Iterator[Finding]:
         yield Finding("warning", "version", f"the server does not say; {least} or newer is needed")
     yield _of_payload(info.get("max_payload"))
     yield _of_encryption(link)
+    yield from judge_login(link.server.host, info)
+    if info.get("ldm"):
+        text = f"{link.server} is about to stop (lame duck mode): is it being replaced?"
+        yield Finding("warning", "shutdown", text)
     yield from _of_servers([str(url) for url in info.get("connect_urls") or ()], settings.servers)
 
 
@@ -114,6 +119,16 @@ def _of_encryption(link: Link) -> Finding:
         "encryption",
         "none: messages and the login can be read on the way; use tls:// in WIGWAG_NATS_SERVERS",
     )
+
+
+def judge_login(host: str, info: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether the server wants to know who we are."""
+    if not (info.get("auth_required") or info.get("tls_verify") or is_loopback(host)):
+        text = (
+            "none: whoever reaches the server can publish to every client; give it users, or an account for wigwag, "
+            "with a password, an nkey or credentials"
+        )
+        yield Finding("warning", "login", text)
 
 
 def _of_servers(cluster: list[str], servers: tuple[ServerUrl, ...]) -> Iterator[Finding]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -11,7 +12,7 @@ from wigwag.broker import BrokerLost, Finding, Inbox, Position, Refused
 from wigwag.settings.tls import is_loopback
 from wigwag_redis.broker import RedisBroker
 from wigwag_redis.cluster import RedisClusterBroker
-from wigwag_redis.limits import Limits, see_limits
+from wigwag_redis.limits import Limits, see_config, see_limits
 from wigwag_redis.link import Hello, Link
 from wigwag_redis.settings import RedisSettings
 from wigwag_redis.url import RedisUrl
@@ -24,6 +25,11 @@ _MIB = 1024 * 1024
 #: Redis' default, which is too little for a fleet that sends bursts.
 _SMALL_BUFFER_BYTES = 32 * _MIB
 _FULL = 0.8
+#: Connections that a node has to each server: one that sends, one that listens.
+_PER_NODE = 2
+#: What sends is silent between probes; a server that closes it so soon ends the session.
+_SHORT_TIMEOUT_S = 15
+_SKEW_S = 2.0
 
 
 def make_broker(settings: RedisSettings) -> AnyBroker:
@@ -39,13 +45,17 @@ async def check(settings: RedisSettings) -> Sequence[Finding]:
         BrokerLost: Redis can't be reached, refuses us, or is not what the URL says.
     """
     broker = make_broker(settings)
-    findings = list(_look_at_url(settings.url))
+    findings = [*_look_at_url(settings.url), *judge_login(settings)]
     async with _session(broker):
         for pair in broker.pairs:
             hello = await pair.sender.hello()
             findings += _look_at_server(pair.sender, hello, settings.url)
             findings += _look_at_limits(pair.sender, await see_limits(pair.sender))
             findings.append(await _look_at_clients(pair.sender))
+            findings += judge_config(
+                pair.sender.address, await see_config(pair.sender, "timeout", "maxmemory-clients")
+            )
+            findings += await _look_at_clock(pair.sender)
         findings += await _try(broker)
         try:
             await broker.check()
@@ -110,6 +120,19 @@ def _look_at_url(url: RedisUrl) -> Iterator[Finding]:
         yield Finding("warning", "cluster nodes", text)
 
 
+def judge_login(settings: RedisSettings) -> Iterator[Finding]:
+    """Whether it is known who we are."""
+    url = settings.url
+    is_near = not url.addresses[0].port or all(is_loopback(host) for host, _ in url.addresses)
+    knows_us = (settings.password or url.password or settings.tls_cert_file) is not None
+    if not is_near and not knows_us:
+        text = (
+            "none: whoever reaches Redis can publish to every client; give it a user (ACL) with a password, in "
+            "WIGWAG_REDIS_USERNAME and WIGWAG_REDIS_PASSWORD"
+        )
+        yield Finding("warning", "login", text)
+
+
 def _look_at_server(link: Link, hello: Hello, url: RedisUrl) -> Iterator[Finding]:
     role = "a master" if hello.is_master else "a replica"
     yield Finding("ok", "server", f"{link.address}: Redis {hello.version}, {hello.mode}, {role}")
@@ -150,10 +173,51 @@ async def _look_at_clients(link: Link) -> Finding:
     connected, limit = seen.get("connected_clients", ""), seen.get("maxclients", "")
     if not (connected.isdecimal() and limit.isdecimal()):
         return Finding("warning", "connections", f"{link.address}: INFO does not say how many it takes")
-    said = f"{link.address}: {connected} of {limit}"
+    nodes = max(0, int(limit) - int(connected)) // _PER_NODE
+    text = f"{link.address}: {connected} of {limit} are taken: room for {nodes} nodes more, each takes {_PER_NODE}"
     if int(connected) > _FULL * int(limit):
-        return Finding("warning", "connections", f"{said}; each node of ours takes two: raise maxclients")
-    return Finding("ok", "connections", said)
+        return Finding("warning", "connections", f"{text}; raise maxclients", nodes)
+    return Finding("ok", "connections", text, nodes)
+
+
+def judge_config(address: object, config: Mapping[str, str]) -> Iterator[Finding]:
+    """Of what ends connections by itself; what may not be seen, or is another server's, is passed over."""
+    timeout = config.get("timeout", "0")
+    if timeout.isdecimal() and 0 < int(timeout) < _SHORT_TIMEOUT_S:
+        text = (
+            f"{address}: timeout {timeout}: connections that say nothing for so many seconds are closed, ours between "
+            "probes too, and each time sockets must refetch; CONFIG SET timeout 0"
+        )
+        yield Finding("warning", "timeout", text)
+    limit = config.get("maxmemory-clients", "0")
+    if limit != "0":
+        text = (
+            f"{address}: maxmemory-clients {limit}: when the buffers of all clients come to that, those with the "
+            "largest are disconnected, which are nodes that are behind; CONFIG SET maxmemory-clients 0"
+        )
+        yield Finding("warning", "maxmemory-clients", text)
+
+
+async def _look_at_clock(link: Link) -> list[Finding]:
+    """By how much its clock and ours differ, if it tells the time."""
+    before = time.time()
+    (reply,) = await link.call([("TIME",)])
+    after = time.time()
+    if not isinstance(reply, list):  # an ACL's refusal
+        return []
+    theirs = int(reply[0]) + int(reply[1]) / 1e6
+    return [judge_clock(link.address, theirs - (before + after) / 2)]
+
+
+def judge_clock(address: object, skew_s: float) -> Finding:
+    """How far its clock is ahead of ours."""
+    if abs(skew_s) <= _SKEW_S:
+        return Finding("ok", "clock", f"{address}: {abs(skew_s):.1f} s from ours")
+    text = (
+        f"{address}: {abs(skew_s):.1f} s {'ahead of' if skew_s > 0 else 'behind'} ours; one of the two is wrong, "
+        "and by ours tokens expire and events are dated: have all machines keep time (NTP)"
+    )
+    return Finding("warning", "clock", text)
 
 
 async def _try(broker: AnyBroker) -> list[Finding]:
