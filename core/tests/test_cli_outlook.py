@@ -11,6 +11,7 @@ import pytest
 from wigwag.broker import Finding
 from wigwag.cli.machine import Machine
 from wigwag.cli.outlook import Outlook, Plan, Scope, of_reach
+from wigwag.provider import ProviderSettings
 from wigwag.service.capacity import capacity, files_for
 from wigwag.settings import CoreSettings, Listen, Origin, Secrets, ServiceSettings
 
@@ -26,6 +27,7 @@ def outlook(
     found = Outlook(
         settings=ServiceSettings(**settings),
         core=core,
+        provider=ProviderSettings(),
         plan=Plan(**plan or {}),
         machine=Machine(**ROOMY | (machine or {})),
     ).findings()
@@ -166,6 +168,12 @@ def test_without_uvloop() -> None:
 @pytest.mark.parametrize(("workers", "level"), [(2, "ok"), (3, "warning"), (None, None)])
 def test_workers(workers: int | None, level: str | None) -> None:
     found = outlook(workers=workers).get("workers")
+    assert (found and found.level) == level
+
+
+@pytest.mark.parametrize(("grace_s", "level"), [(10.0, "error"), (60.0, "ok"), (None, None)])
+def test_the_time_until_it_is_killed(grace_s: float | None, level: str | None) -> None:
+    found = outlook(plan={"grace_s": grace_s}).get("grace")
     assert (found and found.level) == level
 
 

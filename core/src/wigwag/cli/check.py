@@ -49,7 +49,10 @@ def check(environ: Mapping[str, str], plan: Plan, *, app_dir: str | None = None,
     if plan.app is not None:
         load_app(plan.app, app_dir)
     findings = [Finding("ok", "settings", "all can be read, and none is unknown")]
-    findings += Outlook(settings=service, core=core, plan=plan, machine=Machine.here()).findings()
+    outlook = Outlook(
+        settings=service, core=core, provider=provider_settings, plan=plan, machine=Machine.here()
+    )
+    findings += outlook.findings()
     with ExitStack() as stack:
         hub = None
         if name == "local" and service.workers is not None:  # `wigwag serve` will start one

@@ -34,7 +34,7 @@ from wigwag.uvicorn.http import Gate, limited_http
 logger: logging.Logger = logging.getLogger("wigwag.service")
 
 #: How long requests and sockets have to end once the server stops. In seconds.
-_GRACE_S: Final = 5
+GRACE_S: Final = 5
 #: What a message of an application's own may be at most, whatever its limits; uvicorn's default.
 _APP_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
@@ -176,7 +176,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=_GRACE_S,
+                timeout_graceful_shutdown=GRACE_S,
                 **options,
             )
         )
