@@ -108,6 +108,16 @@ the last one ** for all that follow:
 \b
 A client brings it as ws://…/ws?token=…, as `Authorization: Bearer …`, or in a subprotocol.
 """
+_SMOKE_EPILOG = """\b
+Examples:
+  wigwag smoke 10.0.0.5 10.0.0.6
+  wigwag smoke wigwag-replicas --replicas 3     a name with an address for each, as a headless Service has
+
+\b
+It brings the API key of WIGWAG_API_KEY or WIGWAG_API_KEY_FILE, and connects with a token that it signs with
+WIGWAG_JWT_SECRET or WIGWAG_JWT_SECRET_FILE, with that of --token-file, or with none. The token's topics
+must have wigwag-smoke:*.
+"""
 _LISTEN_EPILOG = """\b
 Examples:
   wigwag listen lobby
@@ -327,6 +337,56 @@ def token(sub: str, topics: list[str], publish: list[str], ttl: int) -> None:
     from wigwag.cli.token import token as make
 
     click.echo(make(os.environ, sub, topics=topics, publish=publish, ttl_s=ttl))
+
+
+@cli.command(epilog=_SMOKE_EPILOG)
+@click.argument("hosts", nargs=-1, required=True, metavar="HOST...")
+@click.option(
+    "--replicas",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many there are to be at least.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Public port.")
+@click.option(
+    "--internal-port", type=click.IntRange(1, 65535), default=9000, show_default=True, help="Internal port."
+)
+@click.option("--path", default="/ws", show_default=True, help="Where sockets are, on the public port.")
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A token to connect with.",
+)
+@click.option(
+    "--no-sockets",
+    is_flag=True,
+    help="Don't connect as a client; see that all nodes hear each other, over the broker.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60,
+    show_default=True,
+    help="How long to try.",
+)
+def smoke(
+    hosts: tuple[str, ...], no_sockets: bool, token_file: Path | None, timeout: float, **how: Any
+) -> None:
+    """Publish on each replica of a service, and receive on each.
+
+    HOST is a replica, or a name that has the addresses of all. Ends with 0 as soon as each message has arrived on
+    each replica, and with 1 and what was missing where that does not happen in time.
+    """
+    from wigwag.cli.smoke import Plan, authorization_of
+    from wigwag.cli.smoke import smoke as run
+
+    authorization = None if no_sockets else authorization_of(os.environ, token_file)
+    plan = Plan(hosts=hosts, key=_key(None, os.environ), authorization=authorization, **how)
+    run(plan, timeout_s=timeout, connects=not no_sockets)
 
 
 @cli.command(epilog=_LISTEN_EPILOG)
