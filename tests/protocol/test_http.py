@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -226,6 +226,79 @@ async def test_two_requests_in_one_packet_are_both_answered() -> None:
         client = await server.connect()
         await client.send(HEAD * 3)
         assert [await answer(client) for _ in range(3)] == [(200, b"hello")] * 3
+        assert not gate.refused
+
+
+# Where a request ends, a proxy before it must see as it does
+
+
+def smuggling(name: str, *fields: bytes, body: bytes = b"") -> Any:
+    head = b"".join(field + b"\r\n" for field in fields)
+    return pytest.param(b"POST /length HTTP/1.1\r\nhost: x\r\n" + head + b"\r\n", body, id=name)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        smuggling("two lengths", b"content-length: 0", b"content-length: %d" % len(HEAD), body=HEAD),
+        smuggling("a length twice", b"content-length: 5", b"content-length: 5", body=b"hello"),
+        smuggling(
+            "length and chunks",
+            b"content-length: 5",
+            b"transfer-encoding: chunked",
+            body=b"0\r\n\r\n" + HEAD,
+        ),
+        smuggling("chunked and more", b"transfer-encoding: chunked, identity", body=b"0\r\n\r\n"),
+        smuggling("not quite chunked", b"transfer-encoding: xchunked", body=b"0\r\n\r\n" + HEAD),
+        smuggling("a space before the colon", b"content-length : 5", body=b"hello"),
+        smuggling("a sign", b"content-length: +5", body=b"hello"),
+        smuggling("a negative length", b"content-length: -1", body=HEAD),
+        smuggling("a folded line", b"x: a", b" content-length: 5", body=b"hello"),
+        smuggling("a bare line feed", b"x: a\ncontent-length: 0", body=HEAD),
+        smuggling(
+            "an upgrade",
+            b"connection: upgrade",
+            b"upgrade: h2c",
+            b"content-length: %d" % len(HEAD),
+            body=HEAD,
+        ),
+        smuggling(
+            "an upgrade with chunks",
+            b"connection: upgrade",
+            b"upgrade: other",
+            b"transfer-encoding: chunked",
+            body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(HEAD), HEAD),
+        ),
+        smuggling(
+            "a handshake that is none",
+            b"connection: upgrade",
+            b"upgrade: websocket",
+            b"content-length: %d" % len(HEAD),
+            body=HEAD,
+        ),
+    ],
+)
+@pytest.mark.parametrize("in_one_packet", [True, False])
+async def test_no_request_is_found_in_another(head: bytes, body: bytes, in_one_packet: bool) -> None:
+    async with served() as (server, _):
+        client = await server.connect()
+        await client.send(head + body if in_one_packet else head)
+        if not in_one_packet:
+            with suppress(OSError):
+                await client.send(body)
+        status, _, rest = await client.answer()  # to the end of the connection
+        assert status in (400, 405)
+        assert b"HTTP/" not in rest
+
+
+async def test_an_upgrade_that_is_not_offered_is_answered_as_a_request_and_is_the_last() -> None:
+    async with served() as (server, gate):
+        client = await server.connect()
+        await client.send(b"GET /hello HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+        assert await answer(client) == (200, b"hello")
+        with suppress(OSError):
+            await client.send(HEAD)
+        assert await client.ended() == b""
         assert not gate.refused
 
 

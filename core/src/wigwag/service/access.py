@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
@@ -137,13 +138,19 @@ _OTHER_NAME = (
 )
 
 
+#: What only proxies write.
+_OF_PROXIES = frozenset(
+    ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+)
+
+
 def why_not_local(connection: HTTPConnection) -> str | None:
     """Why a request does not come from a program of this machine, or None where it does."""
     headers = connection.headers
     checks: tuple[tuple[bool, str], ...] = (
         (_is_loopback_peer(connection), "without a key (WIGWAG_API_KEY) only this machine is served"),
         (
-            "forwarded" not in headers and "x-forwarded-for" not in headers,
+            _OF_PROXIES.isdisjoint(headers.keys()),
             "without a key (WIGWAG_API_KEY) no request that came through a proxy is served",
         ),
         (
@@ -162,8 +169,14 @@ def _is_loopback_peer(connection: HTTPConnection) -> bool:
     return connection.client is not None and is_loopback(connection.client.host)
 
 
+#: A name or an address, and perhaps a port.  RFC 9110, section 7.2.
+_is_host = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(:[0-9]*)?", re.ASCII).fullmatch
+
+
 def _is_named_local(connection: HTTPConnection) -> bool:
-    host = connection.headers.get("host", "")
+    host, *others = connection.headers.getlist("host") or [""]
+    if others or _is_host(host) is None:
+        return False
     name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
     name = name.removesuffix(".").lower()
     return name.endswith(".localhost") or is_loopback(name)

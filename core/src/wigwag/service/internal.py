@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
@@ -145,13 +145,16 @@ async def read_body(request: Request) -> bytes:
     """The body, of whatever content type, so that plain ``curl -d`` works.
 
     Raises:
-        HTTPException: 413, it is too large.
+        HTTPException: 413, it is too large; 400, who sends it has gone.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    except ClientDisconnect:  # nobody hears the answer
+        raise HTTPException(400, "the body has not come") from None
     return bytes(body)
 
 

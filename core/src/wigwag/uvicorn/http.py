@@ -123,6 +123,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._fields = 0
         self._field_bytes = 0
         self._is_refused = False
+        #: What comes after the request that is being answered is not read.
+        self._is_last = False
         # See Timed.
         self.slot: int | None = None
         self.turns: int = 0
@@ -164,7 +166,7 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """asyncio's."""
         parser: Any = self.parser
-        if parser is None or self._is_refused:
+        if parser is None or self._is_refused or self._is_last:
             return
         self._unset_keepalive_if_required()
         self._pending_bytes += len(data)
@@ -199,10 +201,20 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self._is_refused:
             return
+        parser: Any = self.parser
+        is_in_vain = parser.should_upgrade() and not self._should_upgrade()
+        if is_in_vain and any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+            self._refuse("malformed", Refused(HTTPStatus.BAD_REQUEST, "a request to upgrade has no body"))
+            return
         self._is_resting = False
         self._gate.asks(self)
         self._hub.drop_deadline(self)
         super().on_headers_complete()
+        if is_in_vain:
+            # The parser takes what follows for another protocol's, and after it goes on wherever it happens to
+            # be: in a body, which a proxy has passed on as one, it would find requests that nobody made.
+            self._is_last = True
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """httptools'."""
