@@ -24,6 +24,7 @@ from wigwag.wire.client import TOO_MANY_JOINS, TOO_MANY_MESSAGES, TOO_MANY_TOPIC
 
 GUIDE = "\n".join(page.read_text() for page in sorted((ROOT / "docs/guide").glob("*.md")))
 SERVING = (ROOT / "docs/guide/serving.md").read_text()
+MONITORING = (ROOT / "docs/operations/monitoring.md").read_text()
 GOALS = "What was to be reached"
 PROTOCOL = (ROOT / "docs/wire-protocol.md").read_text()
 
@@ -124,12 +125,18 @@ def test_the_numbers_of_the_start_page_are_those_that_were_measured() -> None:
 
 
 def test_each_metric_is_documented() -> None:
-    page, _ = exposition(registry_of([create_provider("memory")], Refusals()), "")
-    found = {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE wigwag_")}
+    page, _ = exposition(registry_of([create_provider("memory")], Refusals(), 9), "")
+    found = {
+        line.split()[2]: line.split()[3]
+        for line in page.decode().splitlines()
+        if line[:14] == "# TYPE wigwag_"
+    }
+    rows = table(section(MONITORING, "Metrics"))
+    assert found == {name: row[0] for name, row in rows.items() if name != "metric"}
+    own = set()
     for metric in supervisor_numbers(2, 0, Hub(LocalSettings(path=Path("hub")))):
-        found |= {sample.name for sample in metric.samples}
-    named = section(SERVING, "Health and metrics") + section(SERVING, "Several processes")
-    assert found == set(re.findall(r"`(wigwag_\w+)`", named))
+        own |= {sample.name for sample in metric.samples}
+    assert own == set(re.findall(r"`(wigwag_\w+)`", section(SERVING, "Several processes")))
 
 
 def test_the_limits_and_their_defaults_are_documented() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wigwag.wire.envelope import VERSION, ForeignEnvelope, Kind, decode_envelope, encode_envelope
+from wigwag.wire.trace import TraceContext
 
 TOPIC = st.text(min_size=1, max_size=20, alphabet="abc:._-")
 
@@ -73,15 +74,41 @@ def test_what_is_foreign_and_why(data: bytes, cause: str) -> None:
 
 
 def test_it_is_compact() -> None:
-    assert len(encode_envelope(Kind.TEXT, "room", b"x" * 100)) < 100 + 20
+    now_us = 1_800_000_000_000_000
+    assert len(encode_envelope(Kind.TEXT, "room", b"x" * 100, sent_us=now_us)) < 100 + 30
+
+
+class OfRelease01(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The envelope of wigwag 0.1.0, as its nodes read it."""
+
+    version: int
+    kind: Kind
+    topic: str
+    payload: bytes
+    to: str | None = None
+    exclude: str | None = None
+    id: str | None = None
+    position: tuple[str, int] | None = None
+
+
+def test_nodes_of_the_last_release_and_of_this_one_read_each_other() -> None:
+    trace = TraceContext(f"00-{'1' * 32}-{'2' * 16}-01", "a=b")
+    now = encode_envelope(Kind.TEXT, "room", b"x", exclude="s", sent_us=7, trace=trace)
+    read = msgspec.msgpack.decode(now, type=OfRelease01)
+    assert (read.topic, read.payload, read.exclude) == ("room", b"x", "s")
+    then = msgspec.msgpack.encode(OfRelease01(1, Kind.TEXT, "room", b"x", exclude="s"))
+    envelope = decode_envelope("room", then)
+    assert (envelope.payload, envelope.exclude, envelope.sent_us, envelope.trace) == (b"x", "s", None, None)
+    assert decode_envelope("room", now).trace == trace
 
 
 def test_there_is_room_for_what_comes_later() -> None:
-    data = msgspec.msgpack.encode([1, 1, "room", b"x", None, None, "id", ["epoch", 7], "more"])
+    data = msgspec.msgpack.encode([1, 1, "room", b"x", None, None, "id", ["epoch", 7], 5, ["00-…"], "more"])
     envelope = decode_envelope("room", data)
     assert envelope.id == "id"
     assert envelope.position is not None
     assert (envelope.position.epoch, envelope.position.offset) == ("epoch", 7)
+    assert (envelope.sent_us, envelope.trace) == (5, TraceContext("00-…"))
 
 
 # OriJS's

@@ -130,7 +130,10 @@ async def test_it_is_ready_when_every_provider_is_up() -> None:
         await settle()
         response = await api.client.get("/readyz")
     assert response.status_code == 503
-    assert response.json() == {"ready": False, "why": ["provider fake: the broker link is down (pulled)"]}
+    assert response.json() == {
+        "ready": False,
+        "why": ["provider fake: the broker link is down (pulled), for 0 s"],
+    }
 
 
 async def test_without_a_provider_it_is_not_ready() -> None:

@@ -21,6 +21,8 @@ LAYERS = (
     "frames",
     "broker",
     "wire",
+    "tracing",
+    "logs",
     "schema",
     "messages",
     "interfaces",

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from clocks import backend, settle
+from wigwag.errors import NotAccepted, Uncertain
 from wigwag.memory import MemoryBroker
-from wigwag.provider import Provider
+from wigwag.provider import Provider, ProviderSettings
 from wigwag.service.internal import create_internal_app
 from wigwag.service.metrics import exposition, registry_of
-from wigwag.testing import FakeBroker, FakeSocket
+from wigwag.testing import FakeBroker, FakeNetwork, FakeSocket
 
 pytestmark = pytest.mark.anyio
 
+HISTOGRAMS = ("publish", "delivery_lag")
 NAMES = {
     "wigwag_connections",
     "wigwag_connections_opened_total",
@@ -32,6 +36,12 @@ NAMES = {
     "wigwag_broker_sessions_total",
     "wigwag_broker_probe_seconds",
     "wigwag_build_info",
+    "wigwag_outbound_buffer_bytes",
+    "wigwag_publish_queue_messages",
+    "wigwag_publish_errors_total",
+    "wigwag_messages_foreign_total",
+    "wigwag_resyncs_total",
+    *(f"wigwag_{name}_seconds_{kind}" for name in HISTOGRAMS for kind in ("bucket", "sum", "count")),
 }
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -91,6 +101,8 @@ async def test_the_names_are_those_that_dashboards_rely_on() -> None:
         await settle()  # a probe came back
         provider.counters.closed["1000"] += 1
         provider.counters.dropped["drop"] += 1
+        provider.counters.publish_errors["refused"] += 1
+        provider.counters.foreign["version"] += 1
         names = {name for name, _ in read([provider]) if name.startswith("wigwag_")}
     assert names == NAMES
 
@@ -100,7 +112,7 @@ async def test_no_label_names_a_topic_or_a_user() -> None:
         socket = attach(provider, "ann@example.com")
         await provider.subscribe(socket.id, "account:7")
         labels = {label for _, found in read([provider]) for label, _ in found}
-    assert labels <= {"provider", "reason", "version", "python"}
+    assert labels <= {"provider", "reason", "version", "python", "le"}
 
 
 async def test_providers_of_one_name_are_one_series_and_the_stopped_keep_their_counts() -> None:
@@ -139,3 +151,90 @@ async def test_the_page_has_the_format_that_is_asked_for(accept: str, content_ty
     assert response.headers["content-type"].startswith(content_type)
     assert "wigwag_build_info{" in response.text
     assert "process_resident_memory_bytes" in response.text
+
+
+async def test_what_the_broker_took_is_timed_and_what_it_did_not_is_counted() -> None:
+    broker = FakeBroker()
+    settings = ProviderSettings(publish_timeout_s=2, outbox_messages=3)
+    async with Provider(broker, name="memory", settings=settings) as provider:
+        await settle()
+        await provider.publish("a", "x")
+        broker.publishing.shut()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(provider.publish, "a", "x")
+            await settle()
+            assert value(read([provider]), "wigwag_publish_queue_messages") == 3
+            with pytest.raises(NotAccepted):
+                await provider.publish("a", "too much")
+            await anyio.sleep(0.2)
+            broker.publishing.open()
+        broker.refuse_indices = {0: "too hot"}
+        with pytest.raises(NotAccepted):
+            await provider.publish("a", "x")
+        broker.refuse_indices = {}
+        broker.confirming.shut()
+        with pytest.raises(Uncertain):
+            await provider.publish("a", "x")
+        samples = read([provider])
+    assert value(samples, "wigwag_publish_queue_messages") == 0
+    assert value(samples, "wigwag_publish_seconds_count") == 4
+    assert value(samples, "wigwag_publish_seconds_bucket", le="0.1") == 1
+    assert value(samples, "wigwag_publish_seconds_bucket", le="0.25") == 4
+    assert value(samples, "wigwag_publish_seconds_sum") == pytest.approx(0.6)
+    for reason in ("queue full", "refused", "in doubt"):
+        assert value(samples, "wigwag_publish_errors_total", reason=reason) == 1, reason
+
+
+@pytest.mark.parametrize(
+    ("behind_s", "bucket", "sum_s"),
+    [(0.0, "0.0005", 0.0), (0.2, "0.25", 0.2), (-9.0, "0.0005", 0.0), (1e6, "+Inf", 3600.0)],
+)
+async def test_the_lag_is_by_the_publishers_clock_and_bounded(
+    monkeypatch: pytest.MonkeyPatch, behind_s: float, bucket: str, sum_s: float
+) -> None:
+    """A clock that is ahead makes no time negative, one that is far behind no sum useless."""
+    clock = 1_800_000_000.0
+    monkeypatch.setattr(time, "time", lambda: clock)
+    monkeypatch.setattr(time, "time_ns", lambda: int((clock - behind_s) * 1_000_000_000))
+    network = FakeNetwork()
+    async with (
+        Provider(FakeBroker(network), name="one") as one,
+        Provider(FakeBroker(network), name="memory") as two,
+    ):
+        await settle()
+        sockets = [attach(two) for _ in range(3)]
+        for socket in sockets:
+            await two.subscribe(socket.id, "a")
+        await one.publish("a", "x")
+        await one.publish("unwanted", "x")
+        await one.send(sockets[0].id, "y")
+        await settle()
+        samples = read([two])
+        assert [socket.messages for socket in sockets] == [["x", "y"], ["x"], ["x"]]
+    # Once for each message, however many sockets it has; not for those that nobody here wants, nor for probes.
+    assert value(samples, "wigwag_delivery_lag_seconds_count") == 2
+    assert value(samples, "wigwag_delivery_lag_seconds_bucket", le=bucket) == 2
+    assert value(samples, "wigwag_delivery_lag_seconds_sum") == pytest.approx(2 * sum_s, abs=1e-3)
+
+
+async def test_within_one_process_nothing_is_timed() -> None:
+    async with Provider(MemoryBroker(), name="memory") as provider:
+        await provider.publish("a", "x")
+        samples = read([provider])
+    assert value(samples, "wigwag_publish_seconds_count") is None
+
+
+async def test_what_waits_for_slow_sockets_is_summed() -> None:
+    async with Provider(MemoryBroker(), name="memory") as provider:
+        assert provider.node is not None
+        for waiting, may_send in ((5, False), (7, False), (9, True)):
+            socket: Any = attach(provider)
+            attached: Any = provider.node.fanout.sockets[socket.id]
+            attached.send_now = len if may_send else None
+            monkey = type("Buffered", (), {"buffered_bytes": waiting, "send_now": attached.send_now})
+            provider.node.fanout.sockets[socket.id] = monkey()  # type: ignore[assignment]
+        samples = read([provider])
+        provider.node.fanout.sockets.clear()
+    # One that can be sent to has nothing that waits: it is not asked.
+    assert value(samples, "wigwag_outbound_buffer_bytes") == 12

@@ -100,6 +100,11 @@ class BatchingSocket(LocalSocket, Protocol):
     #: of itself calls it first.
     flush: Callable[[], object] | None
 
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes wait to be sent; asked for metrics, of those whose :attr:`send_now` is None."""
+        ...
+
     def unsent(self, data: bytes, sent: int) -> None:
         """Of these bytes only so many could be sent now: the socket sees to the rest."""
         ...

@@ -124,7 +124,7 @@ async def test_an_extra_element_of_a_later_version_is_no_harm(world: World) -> N
     node = await world.node()
     socket = await node.join("room")
     position = ["epoch", 7]
-    envelope = [1, 0, "room", b"x", None, None, "id", position, {"more": 1}]
+    envelope = [1, 0, "room", b"x", None, None, "id", position, None, None, {"more": 1}]
     world.network.publish("room", msgspec.msgpack.encode(envelope))
     await settle()
     assert socket.messages == ["x"]

@@ -12,6 +12,7 @@ from clocks import settle
 from provider.world import NodeUnderTest, World, pass_time
 from wigwag.broker import BrokerLost, Refused
 from wigwag.errors import NotAccepted, PublishError, Uncertain
+from wigwag.provider.counters import Counters
 from wigwag.provider.outbox import BATCH_BYTES, BATCH_MESSAGES, Outbox
 from wigwag.testing import FakeBroker
 
@@ -333,7 +334,9 @@ async def test_an_uncertain_error_is_not_a_certain_one() -> None:
 
 
 async def test_all_who_wait_for_it_to_be_empty_are_told() -> None:
-    outbox = Outbox(FakeBroker(), max_messages=9, max_bytes=99, timeout_s=1, why_down=str)
+    outbox = Outbox(
+        FakeBroker(), max_messages=9, max_bytes=99, timeout_s=1, why_down=str, counters=Counters()
+    )
     batch, _ = outbox.post("room", b"x")
     done: list[int] = []
 

@@ -27,6 +27,7 @@ class FakeTransport:
 
     def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
         self.is_stuck = False
+        self.buffered_bytes = 0
         self.written: list[bytes] = []
         self.rests: list[bytes] = []
         self.calls: list[str] = []

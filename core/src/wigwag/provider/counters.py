@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from wigwag.provider.histogram import Histogram
+
 
 @dataclass(slots=True)
 class Counters:
@@ -30,3 +32,9 @@ class Counters:
     sessions: int = 0
     #: Sockets that were told that they may have missed messages.
     resyncs: int = 0
+    #: Messages for the broker that it did not take, or may not have, by why.
+    publish_errors: Counter[str] = field(default_factory=Counter)
+    #: How long a message waited until the broker had it, from the first of its batch on.
+    publish_s: Histogram = field(default_factory=Histogram)
+    #: How long a message was on its way to this node, by the clocks of two machines.
+    lag_s: Histogram = field(default_factory=Histogram)

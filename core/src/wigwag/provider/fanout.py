@@ -8,6 +8,8 @@ written before that; so the order within a topic, and who gets what, is as if ea
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
@@ -35,8 +37,13 @@ class Fanout:
         self._pending: dict[str, _Pending] = {}
         self._pending_bytes = 0
         self._flush_pending = self._flush  # one for all sockets
+        #: The node's own: what is written when a turn ends is of several publishers, and not the first one's affair.
+        self.context: contextvars.Context = contextvars.copy_context()
         try:
-            self._soon: Callable[[Callable[[], object]], object] | None = asyncio.get_running_loop().call_soon
+            call_soon = asyncio.get_running_loop().call_soon
+            self._soon: Callable[[Callable[[], object]], object] | None = functools.partial(
+                call_soon, context=self.context
+            )
         except RuntimeError:  # trio, where there is no transport for which joining would pay
             self._soon = None
 
@@ -74,6 +81,11 @@ class Fanout:
     def of_user(self, user_id: str) -> list[BatchingSocket]:
         """The sockets of a user: a scan, for it is seldom asked."""
         return [socket for socket in self.sockets.values() if socket.user_id == user_id]
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes wait for sockets that do not take them: a scan, for it is seldom asked."""
+        return sum(socket.buffered_bytes for socket in self.sockets.values() if socket.send_now is None)
 
     # The way to them
 
@@ -208,6 +220,10 @@ class _OneByOne:
 
     def close(self, code: int, reason: str) -> None:
         self._socket.close(code, reason)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return 0  # it does not say
 
     def unsent(self, data: bytes, sent: int) -> None:
         raise NotImplementedError  # nothing is ever sent so

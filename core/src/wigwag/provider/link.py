@@ -40,6 +40,8 @@ class Link:
         self.session: Session | None = None
         #: When the link went down, in anyio's clock; None while it is up.
         self.down_since: float | None = None
+        #: When a session that had proved itself last ended, in the same clock; None before any did.
+        self.proved_until: float | None = None
 
     async def run(self) -> None:
         """Keep a session, for ever."""
@@ -68,6 +70,8 @@ class Link:
             logger.warning("there is no broker session: %s; trying again", text)
         if self.down_since is None:
             self.down_since = anyio.current_time()
+        if session.prober.is_proved:
+            self.proved_until = anyio.current_time()
         self._on_lost(session)
 
     def _say_ended(self, text: str, *, is_news: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import time
 from collections.abc import Awaitable, Hashable, Iterator, Sequence
 
 import anyio
@@ -23,6 +24,7 @@ from wigwag.errors import (
 )
 from wigwag.frames import Frame
 from wigwag.interfaces import BatchingSocket, LocalSocket
+from wigwag.logs import current_node
 from wigwag.messages import encode_named
 from wigwag.node import BROADCAST_CHANNEL, new_node_tag, node_channel
 from wigwag.provider.channels import Channels
@@ -36,11 +38,13 @@ from wigwag.provider.session import Session
 from wigwag.provider.settings import ProviderSettings
 from wigwag.provider.signal import Signal, now
 from wigwag.provider.waits import Wait, Waits
+from wigwag.tracing import current_trace, delivery
 from wigwag.wire.envelope import (
     BINARY,
     COMMAND,
     PROBE,
     TEXT,
+    Envelope,
     ForeignEnvelope,
     decode_envelope,
     encode_envelope,
@@ -59,6 +63,8 @@ _TELL_AT_ONCE = 200
 _LANE_TRIES = 16_384
 _LANES_IN_VAIN = 16
 _WARN_AGAIN_S = 30.0
+#: A message that took longer, by the clocks of two machines, counts as one that took so long.
+_MOST_LAG_S = 3600.0
 
 
 class Node:
@@ -77,6 +83,7 @@ class Node:
         self.counters = counters
         self.tag: str = new_node_tag()
         self.fanout: Fanout = Fanout(counters)
+        self.fanout.context.run(current_node.set, self.tag)
         self._interest = self.fanout.interest
         self.direct: bool = broker.in_process
         #: The channel on which the node hears itself, or None for one that only publishes.
@@ -93,6 +100,7 @@ class Node:
             max_bytes=settings.outbox_bytes,
             timeout_s=settings.publish_timeout_s,
             why_down=self._describe_link,
+            counters=counters,
         )
         self._commands = Commands(self.tag, self.fanout, self._post_command)
         self.link: Link = Link(self._new_session, self._lost, settings)
@@ -212,8 +220,15 @@ class Node:
             else:
                 self.fanout.to_topic(frame, topic, exclude)
             return self._give_way(len(frame.payload))
-        kind = TEXT if frame.is_text else BINARY
-        envelope = encode_envelope(kind, topic, frame.payload, exclude=exclude, format=self._broker.envelope)
+        envelope = encode_envelope(
+            TEXT if frame.is_text else BINARY,
+            topic,
+            frame.payload,
+            exclude=exclude,
+            sent_us=time.time_ns() // 1000,
+            trace=current_trace(),
+            format=self._broker.envelope,
+        )
         return self._to_broker(topic, envelope)
 
     async def send(self, node_tag: str, socket_id: str, frame: Frame) -> None:
@@ -223,9 +238,16 @@ class Node:
             self.fanout.to_one(frame, socket_id)
             await self._give_way(len(frame.payload))
         else:
-            kind = TEXT if frame.is_text else BINARY
             channel = node_channel(node_tag)
-            await self._to_broker(channel, encode_envelope(kind, channel, frame.payload, to=socket_id))
+            envelope = encode_envelope(
+                TEXT if frame.is_text else BINARY,
+                channel,
+                frame.payload,
+                to=socket_id,
+                sent_us=time.time_ns() // 1000,
+                trace=current_trace(),
+            )
+            await self._to_broker(channel, envelope)
 
     async def disconnect(self, node_tag: str, socket_id: str, code: int, reason: str) -> None:
         if self.direct or node_tag == self.tag:
@@ -320,11 +342,23 @@ class Node:
         except (ValueError, RecursionError):
             self._foreign(topic, "command")
             return
+        if envelope.sent_us is not None:
+            # Clocks of two machines differ, and a peer may write what it likes.
+            lag_s = time.time() - envelope.sent_us / 1_000_000
+            self.counters.lag_s.observe(min(max(lag_s, 0.0), _MOST_LAG_S))
+        if envelope.trace is None:
+            self._deliver(topic, envelope)
+        else:
+            with delivery(envelope.trace, topic, len(envelope.payload), self.tag):
+                logger.debug("a message of %d bytes on %r", len(envelope.payload), topic)
+                self._deliver(topic, envelope)
+
+    def _deliver(self, topic: str, envelope: Envelope) -> None:
+        is_text = envelope.kind is TEXT
         if envelope.to is not None:
-            frame = Frame(envelope.payload, is_text=kind is TEXT)
-            self.fanout.to_one(frame, envelope.to)
+            self.fanout.to_one(Frame(envelope.payload, is_text), envelope.to)
             return
-        frame = Frame(envelope.payload, is_text=kind is TEXT, topic=topic)
+        frame = Frame(envelope.payload, is_text, topic)
         if topic == BROADCAST_CHANNEL:
             self.fanout.to_all(frame, envelope.exclude)
         else:
@@ -394,7 +428,8 @@ class Node:
     # The link
 
     async def run(self) -> None:
-        """Keep a session with the broker, for ever."""
+        """Keep a session with the broker, for ever; in a task of its own."""
+        current_node.set(self.tag)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._outbox.expire)
             await self.link.run()
@@ -415,6 +450,17 @@ class Node:
         """Whether a broker session is ready, and hears itself where it should."""
         needs_proof = not self.direct and self.probe_channel is not None
         return self.link.is_proved if needs_proof else self.link.is_ready
+
+    @property
+    def up_until(self) -> float | None:
+        """When it last was up, in anyio's clock, if it is not: a session that is ready but deaf, one after the other,
+        leaves this as it is.  None where it never was."""
+        return self.link.proved_until
+
+    @property
+    def queued_messages(self) -> int:
+        """How many messages wait for the broker, or for its answer."""
+        return len(self._outbox)
 
     @property
     def live_topics(self) -> int:

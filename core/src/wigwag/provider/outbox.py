@@ -10,16 +10,23 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Hashable
+from typing import Final
 
 import anyio
 
 from wigwag.broker import Broker, Refused
 from wigwag.errors import NotAccepted, PublishError, Uncertain
+from wigwag.provider.counters import Counters
 from wigwag.provider.signal import Latch, Signal, now
 
 #: A batch is closed at this many messages or bytes, so that none holds a lane for long.
 BATCH_MESSAGES = 512
 BATCH_BYTES = 256 * 1024
+
+#: Why the broker did not take a message, in the words of the metrics.
+_FULL: Final = "queue full"
+_REFUSED: Final = "refused"
+_WHY: Final[dict[type[PublishError], str]] = {NotAccepted: "not accepted", Uncertain: "in doubt"}
 
 
 class Batch:
@@ -73,12 +80,14 @@ class Outbox:
         max_bytes: int,
         timeout_s: float,
         why_down: Callable[[], str],
+        counters: Counters,
     ) -> None:
         self._broker = broker
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._why_down = why_down
+        self._counters = counters
         self.lanes: dict[Hashable, Lane] = {}
         self._backlog = Lane()  # of lanes that are no more; it goes before all else
         self._backlog_is_sent = anyio.Event()
@@ -118,6 +127,7 @@ class Outbox:
         """
         size = len(payload)
         if self._messages >= self._max_messages or self._bytes + size > self._max_bytes:
+            self._counters.publish_errors[_FULL] += 1
             raise NotAccepted(
                 f"the message for {topic!r} was not accepted: {self._messages} messages "
                 f"({self._bytes} bytes) wait for the broker already; {self._why_down()}"
@@ -232,10 +242,21 @@ class Outbox:
             return
         batch.error = error
         batch.done.set()
+        self._count(batch)
         self._messages -= len(batch.messages)
         self._bytes -= batch.bytes
         if not self._messages:
             self._emptied.set()
+
+    def _count(self, batch: Batch) -> None:
+        """Once for all messages of a batch: a clock for each would cost as much as all else that is done with it."""
+        counters = self._counters
+        if batch.error is not None:
+            counters.publish_errors[_WHY[batch.error]] += len(batch.messages)
+            return
+        if batch.refused:
+            counters.publish_errors[_REFUSED] += len(batch.refused)
+        counters.publish_s.observe(now() - batch.opened_at, len(batch.messages) - len(batch.refused))
 
     async def expire(self) -> None:
         """Fail what has waited too long, for ever.  One task for all callers: a timer each costs more

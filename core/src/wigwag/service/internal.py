@@ -19,7 +19,9 @@ from wigwag.service.access import ApiKeys, RequireAccess
 from wigwag.service.messages import Content, Disconnect, ToAll, ToSocket, ToTopic, decode, prepare
 from wigwag.service.metrics import exposition, registry_of
 from wigwag.service.publishing import NO_PROVIDER, Answer, distinct, publish_all, refusal, running
+from wigwag.service.readiness import Readiness
 from wigwag.service.refusals import Refusals
+from wigwag.service.traced import InTraceOfRequest
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -32,15 +34,19 @@ def create_internal_app(
     *,
     refusals: Refusals | None = None,
     obstacles: Callable[[], Sequence[str]] = tuple,
+    unready_after_s: float = 0.0,
+    max_sockets: int | None = None,
 ) -> Starlette:
     """The application of the internal port, over the providers that are in the list when it is asked.
 
     ``api_keys`` are what publishers bring; without any only programs of this machine are served. Health and
     metrics ask for no key.  ``refusals`` counts who is refused, here and elsewhere; ``obstacles`` says why clients
-    can't be served, beside what the providers say.
+    can't be served, beside what the providers say; ``unready_after_s``: see :class:`Readiness`;
+    ``max_sockets`` is how many sockets are let in.
     """
     refusals = refusals or Refusals()
-    api = InternalApi(providers, refusals, obstacles)
+    readiness = Readiness(providers, obstacles, unready_after_s=unready_after_s)
+    api = InternalApi(providers, refusals, readiness, max_sockets)
     return Starlette(
         routes=[
             Mount(
@@ -52,7 +58,10 @@ def create_internal_app(
                     Route("/disconnect", api.disconnect, methods=["POST"]),
                     Route("/topics/{topic}", api.topic, methods=["GET"]),
                 ],
-                middleware=[Middleware(RequireAccess, api_keys=api_keys, refused=refusals.api)],
+                middleware=[
+                    Middleware(RequireAccess, api_keys=api_keys, refused=refusals.api),
+                    Middleware(InTraceOfRequest),
+                ],
             ),
             Route("/livez", api.livez, methods=["GET"]),
             Route("/readyz", api.readyz, methods=["GET"]),
@@ -71,11 +80,15 @@ class InternalApi:
     """The endpoints."""
 
     def __init__(
-        self, providers: Sequence[Provider], refusals: Refusals, obstacles: Callable[[], Sequence[str]]
+        self,
+        providers: Sequence[Provider],
+        refusals: Refusals,
+        readiness: Readiness,
+        max_sockets: int | None,
     ) -> None:
         self._providers = providers
-        self._registry = registry_of(providers, refusals)
-        self._obstacles = obstacles
+        self._registry = registry_of(providers, refusals, max_sockets)
+        self._readiness = readiness
 
     def deliver(self, kind: type[Content]) -> Endpoint:
         """The endpoint that delivers messages of this kind, one or several."""
@@ -121,18 +134,12 @@ class InternalApi:
         return JSONResponse({"live": True})
 
     async def readyz(self, request: Request) -> Response:
-        """Whether messages can be delivered here: each provider's link is up, and clients can be let in."""
-        providers = running(self._providers)
-        down = [
-            f"provider {provider.name}: {provider.node.link.describe()}"
-            for provider in providers
-            if provider.node is not None and not provider.node.is_up
-        ]
-        if not providers:
-            down = [NO_PROVIDER]
-        down += self._obstacles()
-        if down:
-            return JSONResponse({"ready": False, "why": down}, 503)
+        """Whether clients should be sent here: see :class:`Readiness`."""
+        verdict = self._readiness.look()
+        if verdict.why:
+            return JSONResponse({"ready": False, "why": verdict.why + verdict.warnings}, 503)
+        if verdict.warnings:
+            return JSONResponse({"ready": True, "warnings": verdict.warnings})
         return JSONResponse({"ready": True})
 
     async def metrics(self, request: Request) -> Response:

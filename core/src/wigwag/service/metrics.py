@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from wigwag.provider import Provider
 from wigwag.provider.counters import Counters
+from wigwag.provider.histogram import Histogram
 from wigwag.provider.node import Node
 from wigwag.service.refusals import Refusals
 
@@ -29,6 +30,14 @@ class ProviderCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family after the other, each with a sample for every provider's name."""
         yield self._gauge("connections", "Sockets that hang on this node.", _connections)
+        yield self._gauge(
+            "outbound_buffer_bytes", "Bytes that wait for sockets which do not take them.", _buffered_bytes
+        )
+        yield self._gauge(
+            "publish_queue_messages",
+            "Messages that wait for the broker, or for its answer.",
+            _queued_messages,
+        )
         yield self._gauge("subscriptions", "Pairs of a socket and a topic.", _subscriptions)
         yield self._gauge("topics", "Topics that some socket of this node wants.", _topics)
         yield self._gauge("broker_up", "Whether the broker session is ready and heard.", _up, min)
@@ -54,6 +63,31 @@ class ProviderCollector(Collector):
             "messages_dropped",
             "Messages that a slow socket did not get.",
             lambda counters: counters.dropped,
+        )
+        yield self._by_reason(
+            "messages_foreign",
+            "Messages on this node's channels that are not wigwag's, by what is wrong with them.",
+            lambda counters: counters.foreign,
+        )
+        yield self._by_reason(
+            "publish_errors",
+            "Messages that the broker did not take, or may not have, by why.",
+            lambda counters: counters.publish_errors,
+        )
+        yield self._histogram(
+            "publish_seconds",
+            "How long messages waited until the broker had them.",
+            lambda counters: counters.publish_s,
+        )
+        yield self._histogram(
+            "delivery_lag_seconds",
+            "How long messages were on their way to this node, from the publisher's clock to this one's.",
+            lambda counters: counters.lag_s,
+        )
+        yield self._counter(
+            "resyncs",
+            "Sockets that were told that they may have missed messages (wigwag.resync).",
+            lambda counters: counters.resyncs,
         )
         yield self._by_reason(
             "refused",
@@ -104,6 +138,16 @@ class ProviderCollector(Collector):
             family.add_metric([provider_name, reason], total)
         return family
 
+    def _histogram(self, name: str, help: str, read: Callable[[Counters], Histogram]) -> Metric:
+        family = HistogramMetricFamily(f"wigwag_{name}", help, labels=["provider"])
+        totals: dict[str, Histogram] = {}
+        for provider in self._providers:
+            if not provider.in_process:  # nothing waits for a broker there, nor is on its way
+                totals.setdefault(provider.name, Histogram()).add(read(provider.counters))
+        for provider_name, total in totals.items():
+            family.add_metric([provider_name], list(total.buckets()), total.sum_s)
+        return family
+
 
 class RefusalCollector(Collector):
     """Reads what was refused before it got as far as a provider."""
@@ -130,9 +174,28 @@ def _reasons(name: str, help: str, counts: dict[str, int]) -> Metric:
     return family
 
 
-def registry_of(providers: Sequence[Provider], refusals: Refusals | None = None) -> CollectorRegistry:
-    """A registry of its own, with the providers' numbers and the process's (memory, CPU, files)."""
+class CapacityCollector(Collector):
+    """Says how many sockets are let in."""
+
+    def __init__(self, max_sockets: int) -> None:
+        self._max_sockets = max_sockets
+
+    def collect(self) -> Iterator[Metric]:
+        """It never changes."""
+        text = "Sockets that this process has room for; more are refused."
+        yield GaugeMetricFamily("wigwag_connections_limit", text, value=self._max_sockets)
+
+
+def registry_of(
+    providers: Sequence[Provider], refusals: Refusals | None = None, max_sockets: int | None = None
+) -> CollectorRegistry:
+    """A registry of its own, with the providers' numbers and the process's (memory, CPU, files).
+
+    ``max_sockets``: how many are let in; None where there is no limit.
+    """
     registry = CollectorRegistry(auto_describe=False)
+    if max_sockets is not None:
+        registry.register(CapacityCollector(max_sockets))
     registry.register(ProviderCollector(providers))
     if refusals is not None:
         registry.register(RefusalCollector(refusals))
@@ -156,6 +219,14 @@ def _build_info() -> Metric:
 
 def _connections(node: Node) -> float:
     return len(node.fanout.sockets)
+
+
+def _buffered_bytes(node: Node) -> float:
+    return node.fanout.buffered_bytes
+
+
+def _queued_messages(node: Node) -> float:
+    return node.queued_messages
 
 
 def _subscriptions(node: Node) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from wigwag.logs import ConsoleFormatter, ContextFilter, JsonFormatter
 from wigwag.provider import Provider
+from wigwag.provider.hosting import hosted
 from wigwag.service.access import ApiKeys, api_keys_of
 from wigwag.service.addresses import CannotServe, check_exposure, is_local
 from wigwag.service.app import create_app
@@ -89,9 +92,9 @@ class Served:
         self._settings = settings
         self._access = access
         self.name = name
-        max_sockets, spare_connections = capacity(settings, raise_file_limit())
+        self._max_sockets, spare_connections = capacity(settings, raise_file_limit())
         self._gate = Gate(
-            max_sockets=max_sockets,
+            max_sockets=self._max_sockets,
             spare_connections=spare_connections,
             handshakes_per_s=settings.handshakes_per_s,
             head_timeout_s=settings.handshake_timeout_s,
@@ -127,6 +130,8 @@ class Served:
             self._access.api_keys,
             refusals=self._access.refusals,
             obstacles=self._obstacles,
+            unready_after_s=self._settings.unready_after_s,
+            max_sockets=self._max_sockets,
         )
 
     def _obstacles(self) -> Sequence[str]:
@@ -221,14 +226,38 @@ def first_of(group: BaseExceptionGroup[CannotServe]) -> CannotServe:
     return exc
 
 
-def set_up_logging(level: str, who: str = "") -> None:
-    """Log to standard error, unless the application has set up its own way; ``who`` stands before a logger's name."""
-    logging.basicConfig(level=level.upper(), format=f"%(asctime)s %(levelname)s {who}%(name)s: %(message)s")
+def set_up_logging(settings: ServiceSettings, worker: int | None = None) -> None:
+    """Log to standard error, unless the application has set up its own way; ``worker`` is the number of this one."""
+    level = settings.log_level
+    handler = logging.StreamHandler()
+    handler.addFilter(ContextFilter(node=_only_node))
+    if settings.log_format == "json":
+        handler.setFormatter(JsonFormatter({} if worker is None else {"worker": worker}))
+    else:
+        who = "" if worker is None else f"worker {worker} "
+        handler.setFormatter(ConsoleFormatter(f"%(asctime)s %(levelname)s {who}%(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    logging.captureWarnings(settings.log_format == "json")
     logging.getLogger("wigwag").setLevel(level.upper())
     if level != "debug":
         # What uvicorn says at info, twice, is said by the banner; and of a failed start the error tells.
         logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
     logging.getLogger("uvicorn.error").addFilter(_is_no_repetition)
+
+
+def _only_node() -> str | None:
+    """The tag of the node that this process is, where it is but one."""
+    tags = [provider.node.tag for provider in running(hosted.get() or ()) if provider.node is not None]
+    return tags[0] if len(tags) == 1 else None
+
+
+def announce(banner: str, settings: ServiceSettings) -> None:
+    """Say that it listens: to people as they stand before it, or as a line among the others."""
+    if settings.log_format == "json":
+        logger.info(" | ".join(line.strip() for line in banner.splitlines()))
+    else:
+        sys.stderr.write(banner)
+        sys.stderr.flush()
 
 
 def _is_no_repetition(record: logging.LogRecord) -> bool:

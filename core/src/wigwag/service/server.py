@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import signal
 import socket
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ from wigwag.service.served import (
     Access,
     Served,
     Server,
+    announce,
     first_of,
     internal_server,
     set_up_logging,
@@ -45,7 +45,7 @@ def serve(
         KeyboardInterrupt: a second signal ended it.
     """
     given = load_app(app, app_dir) if app else None
-    set_up_logging(settings.log_level)  # after the application, which may have done so
+    set_up_logging(settings)  # after the application, which may have done so
     access = Access.of(settings, app)
     with ExitStack() as bound:
         settings, public, internal = bind_both(settings, bound)
@@ -132,7 +132,6 @@ class _Service:
                 public.should_exit = True
 
     def _announce(self) -> None:
-        sys.stderr.write(self._served.banner())
-        sys.stderr.flush()
+        announce(self._served.banner(), self._settings)
         if not self._served.has_provider:
             warn_of_no_provider(self._served.name)

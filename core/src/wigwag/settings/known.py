@@ -12,6 +12,7 @@ from wigwag.settings.values import JwksUrl, Listen, Origin, SecretFile, Secrets
 
 #: Of public keys: a JWK Set's. RFC 7518, section 3.1, and RFC 8037.
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+LogFormat = Literal["console", "json"]
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 
@@ -97,6 +98,14 @@ class ServiceSettings:
         "and publish.",
     )
     log_level: LogLevel = setting("info", "The least severe that is logged, to standard error.")
+    log_format: LogFormat = setting(
+        "console", "How: lines for people, or one JSON object a line, with node, socket and trace."
+    )
+    unready_after_s: float = setting(
+        30.0,
+        "How long the link to the broker may be lost before `/readyz` says so: a random time from this to twice this.",
+        at_least=0,
+    )
     max_connections: int | None = setting(
         None,
         "How many sockets a process has at once; more are answered 503. Unless set, as many as it may open files for.",

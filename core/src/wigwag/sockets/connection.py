@@ -75,7 +75,7 @@ class Connection(ABC):
 
     @property
     def buffered_bytes(self) -> int:
-        """How many bytes wait here to be sent."""
+        """How many bytes wait to be sent."""
         return 0 if self._queue is None else self._queue.bytes
 
     def write(self, frame: Frame) -> None:

@@ -146,6 +146,11 @@ class Session:
         """See :class:`~wigwag.interfaces.BatchingSocket`."""
         self.connection.write_batch(batch)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """See :class:`~wigwag.interfaces.BatchingSocket`."""
+        return self.connection.buffered_bytes
+
     def unsent(self, data: bytes, sent: int) -> None:
         """See :class:`~wigwag.interfaces.BatchingSocket`."""
         self.connection.unsent(data, sent)

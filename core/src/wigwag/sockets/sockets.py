@@ -24,6 +24,7 @@ from wigwag.errors import NotRunning, SettingsError, SocketError
 from wigwag.factory import create_provider, load_core_settings
 from wigwag.frames import check_close_code, fit_reason
 from wigwag.interfaces import WebSocketProvider
+from wigwag.logs import current_socket
 from wigwag.provider.provider import Provider
 from wigwag.sockets.application import Application
 from wigwag.sockets.asgi import AsgiConnection
@@ -332,6 +333,7 @@ class Sockets(Generic[V, E]):
         provider = self._require_running()
         app = self._app
         session = Session(app, provider, user)
+        current_socket.set(session.id)  # for log lines, its handlers' too
         if not app.may_have_another(session.user_id):
             app.counters.refused["sockets per user"] += 1
             await self._accept_and_close(websocket, OVERLOADED, "too many connections of this user")

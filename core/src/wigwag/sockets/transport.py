@@ -79,6 +79,11 @@ class Transport(Protocol):
     #: What compresses frames for it; None where compression was not agreed on.
     deflater: Deflater | None
 
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes of what was written the kernel has not taken yet."""
+        ...
+
     def write(self, data: bytes) -> None:
         """Send frames.  Of what one read from the client causes all is sent together, when that is handled."""
         ...
@@ -174,6 +179,11 @@ class TransportConnection(Connection):
         self._session.ponged(data)
 
     # Writing
+
+    @property
+    def buffered_bytes(self) -> int:
+        """See :class:`Connection`."""
+        return super().buffered_bytes + self._transport.buffered_bytes
 
     def write(self, frame: Frame) -> None:
         """See :class:`Connection`."""

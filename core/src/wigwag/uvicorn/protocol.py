@@ -351,6 +351,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # Writing
 
+    @property
+    def buffered_bytes(self) -> int:
+        """See :class:`~wigwag.sockets.transport.Transport`."""
+        return self._transport.get_write_buffer_size()
+
     def write(self, data: bytes) -> None:
         """See :class:`~wigwag.sockets.transport.Transport`."""
         if self._cork is not None:

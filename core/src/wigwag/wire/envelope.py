@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from wigwag.broker import EnvelopeFormat, Position
+from wigwag.wire.trace import TraceContext
 
 VERSION: Final = 1
 
@@ -46,7 +47,11 @@ class ForeignEnvelope(ValueError):
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One message between nodes."""
+    """One message between nodes.
+
+    A field is added at the end, with a default, and the version stays: who does not know it skips it, and where it
+    is not sent there is the default.  So nodes of two releases hear each other while one replaces the other.
+    """
 
     version: int
     kind: Kind
@@ -61,6 +66,10 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: str | None = None
     #: Where it stands in the topic's history.
     position: Position | None = None
+    #: When it was published, by the publisher's clock: microseconds since the epoch.
+    sent_us: int | None = None
+    #: The trace in which it was published.
+    trace: TraceContext | None = None
 
 
 class OrijsEnvelope(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
@@ -87,17 +96,19 @@ def encode_envelope(
     *,
     to: str | None = None,
     exclude: str | None = None,
+    sent_us: int | None = None,
+    trace: TraceContext | None = None,
     format: EnvelopeFormat = "compact",
 ) -> bytes:
     """A message as it goes to the broker.
 
-    As ``json`` only what OriJS's nodes understand: no direct messages, probes and commands.
+    As ``json`` only what OriJS's nodes understand: no direct messages, probes and commands; no time and no trace.
     """
     if format == "json" and to is None and kind in (TEXT, BINARY):
         is_binary = kind is BINARY
         message = b64encode(payload).decode() if is_binary else payload.decode()
         return _encode_json(OrijsEnvelope(topic, message, is_binary, exclude))
-    return _encode(Envelope(VERSION, kind, topic, payload, to, exclude))
+    return _encode(Envelope(VERSION, kind, topic, payload, to, exclude, None, None, sent_us, trace))
 
 
 def decode_envelope(topic: str, data: bytes) -> Envelope:

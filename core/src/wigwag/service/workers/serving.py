@@ -39,7 +39,7 @@ def serve_with_workers(
         KeyboardInterrupt: a second signal ended it.
     """
     environ = {**environ, f"{PREFIX}PROVIDER": provider_of_workers(environ)}
-    set_up_logging(settings.log_level)
+    set_up_logging(settings)
     access = Access.of(settings, app)
     raise_file_limit()  # for each connection that is on its way to a worker
     with ExitStack() as bound:
@@ -62,4 +62,5 @@ def _as_variables(settings: ServiceSettings) -> dict[str, str]:
         f"{PREFIX}INTERNAL_LISTEN": str(settings.internal_listen),
         f"{PREFIX}INSECURE": str(settings.insecure).lower(),
         f"{PREFIX}LOG_LEVEL": settings.log_level,
+        f"{PREFIX}LOG_FORMAT": settings.log_format,
     }

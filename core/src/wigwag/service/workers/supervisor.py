@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,7 +15,7 @@ from prometheus_client import Metric
 
 from wigwag.errors import WigwagError
 from wigwag.local import Hub
-from wigwag.service.served import Access, internal_server, warn_of_no_provider
+from wigwag.service.served import Access, announce, internal_server, warn_of_no_provider
 from wigwag.service.workers.accepting import Acceptor
 from wigwag.service.workers.front import create_front
 from wigwag.service.workers.metrics import supervisor_numbers
@@ -184,8 +183,7 @@ class Supervisor:
     def _announce(self) -> None:
         first = self._slots[0].worker
         if first.ready is not None:
-            sys.stderr.write(first.ready.banner)
-            sys.stderr.flush()
+            announce(first.ready.banner, self._settings)
             if not first.ready.has_provider:
                 warn_of_no_provider(self._app)
 

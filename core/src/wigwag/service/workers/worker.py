@@ -73,7 +73,7 @@ class _Service:
         """Raises WigwagError where the application can't be imported, or a setting can't be used."""
         self._spec = spec
         settings = load_settings(ServiceSettings, PREFIX, os.environ)
-        set_up_logging(settings.log_level, who=f"worker {spec.number} ")
+        set_up_logging(settings, spec.number)
         self._access = Access.of(settings, spec.app)
         app = load_app(spec.app, spec.app_dir) if spec.app else None
         self._served = Served(settings, load_core_settings(), self._access, name=spec.app, app=app)
