@@ -37,11 +37,11 @@ class Service:
         self.said: list[str] = []
         for line in process.stderr:  # ends with the process
             self.said.append(line)
-            if line.lstrip().startswith("publish "):
+            if line.lstrip().startswith("publish ") or " | publish " in line:
                 break
         else:
             pytest.fail(f"it ended with {process.wait(LIMIT_S)}:\n{''.join(self.said)}")
-        text = "".join(self.said)
+        text = "".join(self.said).replace(" | ", "\n  ")  # one line where lines are JSON
         self.internal = self._url(r"internal +(http://\S+?)/ ", text)
         # An application without a page has only its sockets named.
         where = self._url(r"(?:page|app|sockets) +((?:http|ws)://\S+?)/", text)

@@ -47,9 +47,9 @@ class Fleet:
         self._variables = {"WIGWAG_PROVIDER": name, **variables, **IMPATIENT}
         self._stack = stack
 
-    def replica(self) -> Service:
+    def replica(self, **variables: str) -> Service:
         """One more, that is ready."""
-        service = self._stack.enter_context(serving(cwd=None, **self._variables))
+        service = self._stack.enter_context(serving(cwd=None, **{**self._variables, **variables}))
         wait_until(lambda: is_ready(service), "it is ready", LIMIT_S)
         return service
 
@@ -135,6 +135,22 @@ def test_a_broker_that_dies_and_comes_back_is_seen_told_and_healed(fleet: Fleet)
     else:
         assert [resync["name"] for resync in resyncs] == ["wigwag.resync"]
         assert resyncs[0]["data"]["topics"] == ["lobby"]
+
+
+def test_a_broker_that_is_away_for_a_moment_takes_nobody_out(fleet: Fleet) -> None:
+    one = fleet.replica(WIGWAG_UNREADY_AFTER_S="60")
+    fleet.server.kill()
+
+    def warnings() -> list[str]:
+        status, _, body = one.get(f"{one.internal}/readyz")
+        assert status == 200
+        found: list[str] = json.loads(body).get("warnings", [])
+        return found
+
+    wait_until(lambda: bool(warnings()), "it says that the link is lost", LIMIT_S)
+    assert warnings()[0].startswith(f"provider {fleet.name}: the broker link is down (")
+    fleet.server.start()
+    wait_until(lambda: not warnings(), "it is back", LIMIT_S)
 
 
 def test_a_broker_that_hangs_is_found_by_the_probe(fleet: Fleet) -> None:

@@ -225,16 +225,29 @@ async def test_within_one_process_nothing_is_timed() -> None:
     assert value(samples, "wigwag_publish_seconds_count") is None
 
 
+class Buffered(FakeSocket):
+    """A :class:`BatchingSocket` for which so much waits."""
+
+    def __init__(self, id_: str, buffered_bytes: int, send_now: Any) -> None:
+        super().__init__(id_)
+        self.buffered_bytes = buffered_bytes
+        self.send_now = send_now
+        self.flush: Any = None
+
+    def write_batch(self, batch: Any) -> None:
+        raise NotImplementedError
+
+    def unsent(self, data: bytes, sent: int) -> None:
+        raise NotImplementedError
+
+
 async def test_what_waits_for_slow_sockets_is_summed() -> None:
     async with Provider(MemoryBroker(), name="memory") as provider:
-        assert provider.node is not None
-        for waiting, may_send in ((5, False), (7, False), (9, True)):
-            socket: Any = attach(provider)
-            attached: Any = provider.node.fanout.sockets[socket.id]
-            attached.send_now = len if may_send else None
-            monkey = type("Buffered", (), {"buffered_bytes": waiting, "send_now": attached.send_now})
-            provider.node.fanout.sockets[socket.id] = monkey()  # type: ignore[assignment]
+        # One that can be sent to has nothing that waits: it is not asked.
+        for waiting, send_now in ((5, None), (7, None), (9, len)):
+            provider.attach(Buffered(provider.new_socket_id(), waiting, send_now))
+        attach(provider)
         samples = read([provider])
-        provider.node.fanout.sockets.clear()
-    # One that can be sent to has nothing that waits: it is not asked.
+        for socket_id in list(provider.node.fanout.sockets if provider.node else ()):
+            provider.detach(socket_id)
     assert value(samples, "wigwag_outbound_buffer_bytes") == 12

@@ -36,6 +36,7 @@ class Kernel:
         self.takes: int | OSError | None = None
         self.send_now: Callable[[bytes], int] | None = self._take
         self.flush: Callable[[], object] | None = None
+        self.buffered_bytes = 0
 
     def _take(self, data: bytes) -> int:
         if isinstance(self.takes, OSError):
