@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from monitoring import promtool
 from servers.fixtures import certificates, kafka_server, nats_server, redis_server
 from servers.kafka import is_available as kafka_is_available
 from servers.nats import nats_binary
@@ -117,6 +118,7 @@ NEEDS = {
         "a machine for which the npm package bun has a binary, then make node",
     ),
     "openssl": Need(are_here("openssl"), is_root_with_apt, "make servers"),
+    "promtool": Need(lambda: promtool.path() is not None, is_root_with_apt, "make servers"),
 }
 IN_CI = bool(os.environ.get("CI"))
 PREFIX = "not on this machine: "

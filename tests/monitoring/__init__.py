@@ -1,0 +1,1 @@
+"""The dashboard, the alerts and the metrics that they stand on."""
