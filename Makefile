@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e autobahn autobahn-suite client node pages mutants fuzz docs docs-serve wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers clean
+.PHONY: help run test check lint types unit e2e autobahn autobahn-suite client node pages mutants fuzz docs docs-serve wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers bench-rolling clean
 
 BIN := .venv/bin
 # A worker starts servers of its own, so that there are not as many as a large machine has processors.
@@ -90,8 +90,14 @@ bench: servers ## CPU, latency and memory beside other servers, into docs/perfor
 bench-compare: install ## this checkout's wigwag beside that of a commit, BASE=rev: 2 minutes
 	@tools/bench --compare $(BASE)
 
-bench-brokers: servers ## CPU a message on each broker, beside the client libraries' own ways: 7 minutes
+bench-bench-rolling: servers ## three replicas replaced under 1000 clients, on each broker, and the wrong ways to do it: 10 minutes
+	@$(BIN)/python bench/rolling/run.py $(ARGS)
+
+brokers: servers ## CPU a message on each broker, beside the client libraries' own ways: 7 minutes
 	@$(BIN)/python bench/brokers/run.py
+
+bench-rolling: servers ## three replicas replaced under 1000 clients, on each broker, and the wrong ways to do it: 10 minutes
+	@$(BIN)/python bench/rolling/run.py $(ARGS)
 
 brokers: servers ## Redis, NATS and Kafka to play with, each with the line that starts wigwag on it
 	@PYTHONPATH=tests exec $(BIN)/python tools/brokers.py
