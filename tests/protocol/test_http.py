@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from protocol.serving import Client, Serving, asking, serving, until
 from wigwag import Sockets
-from wigwag.uvicorn.http import Gate, limited_http
+from wigwag.uvicorn.http import MAX_WAITING, Gate, limited_http
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +26,17 @@ HEAD = b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n"
 
 async def hello(request: Request) -> Response:
     return PlainTextResponse("hello")
+
+
+waiting: list[Request] = []
+
+
+async def wait(request: Request) -> Response:
+    waiting.append(request)
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.01)
+    waiting.remove(request)
+    return PlainTextResponse("nobody hears it")
 
 
 async def length(request: Request) -> Response:
@@ -40,6 +51,7 @@ async def served(**limits: Any) -> AsyncIterator[tuple[Serving, Gate]]:
             sockets.route("/"),
             Route("/hello", hello, methods=["GET", "POST"]),
             Route("/length", length, methods=["POST"]),
+            Route("/wait", wait),
         ],
         lifespan=sockets.lifespan,
     )
@@ -227,6 +239,29 @@ async def test_two_requests_in_one_packet_are_both_answered() -> None:
         await client.send(HEAD * 3)
         assert [await answer(client) for _ in range(3)] == [(200, b"hello")] * 3
         assert not gate.refused
+
+
+async def test_requests_that_wait_are_few_and_the_others_are_not_answered() -> None:
+    async with served() as (server, gate):
+        client = await server.connect()
+        await client.send(HEAD * 1000)
+        answers = (await client.ended()).split(b"HTTP/1.1 200 OK")[1:]
+        assert len(answers) == 1 + MAX_WAITING
+        assert b"connection: close" in answers[-1]
+        assert gate.refused == {"waiting": 1}
+
+
+async def test_who_leaves_is_missed_by_the_request_that_is_being_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served() as (server, _):
+        client = await server.connect()
+        await client.send(HEAD.replace(b"hello", b"wait") * 3)
+        await until(lambda: waiting, "the first is being answered")
+        caplog.clear()
+        client.vanish()
+        await until(lambda: not waiting, "it is told")
+        assert "Traceback" not in caplog.text
 
 
 # Where a request ends, a proxy before it must see as it does

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -22,6 +22,8 @@ from wigwag.sockets.limits import TokenBucket
 from wigwag.uvicorn.handshake import MAX_HEAD_BYTES, MAX_HEADERS, Refused, refuse
 from wigwag.uvicorn.hub import Hub, hub_of
 
+#: How many requests of a connection may wait for the answer of the one before; each costs some KiB.
+MAX_WAITING: Final = 16
 #: When a client that is refused for now should come again: within so many seconds, not all at once.
 _RETRY_WITHIN_S: Final = (1, 5)
 
@@ -123,6 +125,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._fields = 0
         self._field_bytes = 0
         self._is_refused = False
+        #: Those that are not answered yet; of more than one, the others wait.
+        self._unanswered: deque[Any] = deque()
         #: What comes after the request that is being answered is not read.
         self._is_last = False
         # See Timed.
@@ -139,6 +143,9 @@ class HttpProtocol(HttpToolsProtocol):
         """asyncio's."""
         self._gate.gone(self)
         self._hub.drop_deadline(self)
+        for cycle in self._unanswered:  # uvicorn tells the last, which need not be the one that is being answered
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def _rest(self) -> None:
@@ -201,6 +208,12 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self._is_refused:
             return
+        if len(self._unanswered) > MAX_WAITING:
+            # uvicorn reads on as soon as one is answered, however many wait.
+            self._is_refused = True
+            self._gate.refused["waiting"] += 1
+            self.cycle.keep_alive = False
+            return
         parser: Any = self.parser
         is_in_vain = parser.should_upgrade() and not self._should_upgrade()
         if is_in_vain and any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
@@ -210,6 +223,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._gate.asks(self)
         self._hub.drop_deadline(self)
         super().on_headers_complete()
+        if not (parser.should_upgrade() and self._should_upgrade()):
+            self._unanswered.append(self.cycle)
         if is_in_vain:
             # The parser takes what follows for another protocol's, and after it goes on wherever it happens to
             # be: in a body, which a proxy has passed on as one, it would find requests that nobody made.
@@ -230,6 +245,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """uvicorn's."""
+        self._unanswered.popleft()
         super().on_response_complete()
         if not self.transport.is_closing() and self.cycle.response_complete:
             self._rest()
