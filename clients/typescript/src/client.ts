@@ -10,9 +10,10 @@ import {
   SendBufferFull,
 } from "./errors.js";
 import { Handlers } from "./handlers.js";
-import { Link, resolveUrl } from "./link.js";
+import { asked, Link, resolveUrl } from "./link.js";
 import {
   AnyEvent,
+  Authenticate,
   type ClientMessageDefinition,
   Connected,
   Disconnected,
@@ -37,6 +38,7 @@ import {
 import { type Content, type Message, Pending, SendBuffer } from "./outgoing.js";
 import { Page } from "./page.js";
 import { Room } from "./rooms.js";
+import { secondsLeft } from "./token.js";
 
 /**
  * `disconnected`: before `connect()`, and after `disconnect()`. `connecting`, `connected`, `reconnecting`: at work.
@@ -69,6 +71,10 @@ const STATE = {};
 const ERROR = {};
 /** The close code of an application that is done with this client. */
 const DONE = 1000;
+/** What the server says when it closes with 1008 for the token's age alone. */
+const EXPIRED = "token expired";
+/** What the stock service answers to a newer token: how long it is good for, and the rooms that it does not allow. */
+type Renewed = { expiresInS?: number | null; left?: string[] } | null;
 /** A join that failed so stands at the server, and comes alive later. */
 const UNAVAILABLE = "Unavailable";
 /** What a join is answered that came too early. Ten refusals a minute end a connection. */
@@ -116,6 +122,9 @@ export class SocketClient<
   #wasConnected = false;
   #attempts = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #renewal: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the token was found to be too old, and no connection has lasted since. */
+  #wasExpired = false;
   /** Between `connect()` and `disconnect()`, or the end that the server or the attempts put to it. */
   #isActive = false;
   #isDestroyed = false;
@@ -125,8 +134,7 @@ export class SocketClient<
     this.#url = url;
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     this.#settings = { ...DEFAULTS, ...Object.fromEntries(given) };
-    const { pauseWhenHidden: hidden, pauseWhenOffline: offline } = this.#settings;
-    this.#page = new Page({ hidden, offline }, (event) => this.#pageChanged(event));
+    this.#page = new Page(this.#settings, (event) => this.#pageChanged(event));
     this.#buffer = new SendBuffer(this.#settings);
   }
 
@@ -162,9 +170,7 @@ export class SocketClient<
   connect(): Promise<void> {
     this.#checkUsable();
     if (typeof (this.#settings.WebSocket ?? globalThis.WebSocket) !== "function") {
-      throw new ClientError(
-        "no WebSocket here: npm install ws, then new SocketClient(url, { WebSocket }) with its own",
-      );
+      throw new ClientError("no WebSocket here: npm install ws, and give the client its { WebSocket }");
     }
     if (typeof this.#url === "string") resolveUrl(this.#url);
     if (this.isConnected) return Promise.resolve();
@@ -172,7 +178,7 @@ export class SocketClient<
     const { promise } = this.#opening;
     if (!this.#isActive) {
       this.#isActive = true;
-      this.#wasConnected = false;
+      this.#wasConnected = this.#wasExpired = false;
       this.#attempts = 0;
       this.#page.watch();
       this.#enter("connecting");
@@ -255,9 +261,9 @@ export class SocketClient<
   /** `send`, by definition. */
   emit<Data>(
     { name }: ClientMessageDefinition<Data>,
-    ...[data, options]: DataArguments<NoInfer<Data>, SendOptions>
+    ...data: DataArguments<NoInfer<Data>, SendOptions>
   ): void {
-    this.sendRaw(JSON.stringify({ type: name, data }), options);
+    this.send(name as never, ...(data as never));
   }
 
   /** Send a text or binary message as it is; otherwise as `send`. */
@@ -378,6 +384,7 @@ export class SocketClient<
     const reconnected = this.#wasConnected;
     this.#wasConnected = true;
     this.#openedAt = performance.now();
+    this.#renewIn(secondsLeft(link.token));
     this.#opening?.resolve();
     this.#opening = undefined;
     this.#enter("connected");
@@ -392,16 +399,21 @@ export class SocketClient<
   }
 
   #ended(error: ConnectFailed | ConnectionClosed): void {
-    const { reconnect, maxReconnectAttempts, reconnectDelay, maxReconnectDelay } = this.#settings;
-    if (this.isConnected && performance.now() - this.#openedAt >= LASTED) this.#attempts = 0;
+    const { reconnect, maxReconnectAttempts, reconnectDelay, maxReconnectDelay, token } = this.#settings;
+    if (this.isConnected && performance.now() - this.#openedAt >= LASTED) {
+      this.#attempts = 0;
+      this.#wasExpired = false;
+    }
     const attempt = this.#attempts + 1;
-    const isDone = error instanceof ConnectionClosed && error.code === DONE;
+    const isDone = (error as ConnectionClosed).code === DONE; // a failed attempt has no code, nor a reason
     let state: ConnectionState = "failed";
     let next: { readonly attempt: number; readonly delay: number } | undefined;
-    if (error instanceof ConnectionRefused) {
+    const isExpired = (error as ConnectionClosed).reason === EXPIRED && typeof token === "function";
+    if (error instanceof ConnectionRefused && !(isExpired && reconnect && !this.#wasExpired)) {
       state = "refused";
     } else if (reconnect && !isDone && attempt <= maxReconnectAttempts) {
       state = this.isConnected ? "reconnecting" : this.#state;
+      this.#wasExpired ||= isExpired;
       next = { attempt, delay: backoff(this.#attempts++, reconnectDelay, maxReconnectDelay) };
     }
     this.#over(state, error, next?.delay);
@@ -418,6 +430,7 @@ export class SocketClient<
     const { isConnected } = this;
     const willReconnect = delay !== undefined;
     clearTimeout(this.#retry);
+    clearTimeout(this.#renewal);
     clearTimeout(this.#again);
     this.#again = undefined;
     this.#tooEarly.clear();
@@ -441,6 +454,35 @@ export class SocketClient<
       const { code, reason } = error as ConnectionClosed;
       this.#handlers.call(Disconnected, { code, reason, willReconnect });
     }
+  }
+
+  /** Bring a fresh token in time, where a function gives them; the one in use is good for so many seconds. */
+  #renewIn(seconds: number): void {
+    const { token } = this.#settings;
+    const link = this.#link;
+    const until = Date.now() + seconds * 1000;
+    // Those who came together don't all come again together; and there is time to try again.
+    const delay = typeof token === "function" && seconds > 1 ? seconds * (650 + Math.random() * 200) : 0;
+    this.#renewal = after(delay, async () => {
+      try {
+        const fresh = await asked(token);
+        if (this.#link !== link) return; // the next asks for its own
+        const answer = (await this.#ask(Authenticate.name, { token: fresh }, {}, false)) as Renewed;
+        for (const name of answer?.left ?? []) {
+          const room = this.#rooms.get(name);
+          if (room)
+            this.#refuse(
+              room,
+              new RequestFailed(JoinRoom.name, "Forbidden", [{ path: "$.room", message: name }]),
+            );
+        }
+        this.#renewIn(answer?.expiresInS ?? secondsLeft(fresh));
+      } catch (error) {
+        if (this.#link !== link) return;
+        this.#report(error);
+        this.#renewIn((until - Date.now()) / 1000);
+      }
+    });
   }
 
   // Sending, receiving
@@ -512,10 +554,14 @@ export class SocketClient<
         }
         const isRefused = error instanceof RequestFailed && error.error !== UNAVAILABLE;
         if (isRefused && !room.wasJoined) this.#rooms.delete(room.name);
-        room.outcome.reject(error);
-        this.#report(error);
+        this.#refuse(room, error);
       },
     );
+  }
+
+  #refuse(room: Room, error: Error): void {
+    room.outcome.reject(error);
+    this.#report(error);
   }
 
   /** Ask again for what was asked for too early, one room after the other: each refusal counts. */

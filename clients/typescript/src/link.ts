@@ -1,6 +1,6 @@
 import { after } from "./deferred.js";
 import { ClientError, ConnectFailed, ConnectionClosed, ConnectionRefused } from "./errors.js";
-import type { Settings, Url, WebSocketLike } from "./options.js";
+import type { Settings, Token, Url, WebSocketLike } from "./options.js";
 
 const PING = "2";
 const PONG = "3";
@@ -27,6 +27,10 @@ export const resolveUrl = (url: string): string => {
   );
 };
 
+/** What is given, or what the function gives. */
+export const asked = (given: Url | Token | undefined): string | Promise<string> | undefined =>
+  typeof given === "function" ? given() : given;
+
 /** One attempt to connect and, where it succeeds, the connection: its handshake, its heartbeats, its end. */
 export class Link {
   readonly #settings: Settings;
@@ -38,6 +42,8 @@ export class Link {
   /** Whether it ended, or was let go of. */
   isOver = false;
   #isAccepted = false;
+  /** The token that was offered. */
+  token: string | undefined;
 
   constructor(settings: Settings, listener: LinkListener) {
     this.#settings = settings;
@@ -48,13 +54,16 @@ export class Link {
   open(url: Url): void {
     const limit = this.#settings.connectionTimeout;
     this.#wait(limit, () => this.#end(new ConnectFailed(`no connection within ${limit} ms`)));
-    if (typeof url === "string") {
-      this.#dial(url);
-    } else {
-      new Promise<string>((resolve) => resolve(url())).then(
-        (fresh) => this.#dial(fresh),
-        (cause) => this.#end(new ConnectFailed("the function that gives the URL failed", { cause })),
-      );
+    const { token } = this.#settings;
+    if (typeof url === "string" && typeof token !== "function") this.#dial(url, token);
+    else this.#ask(url, token);
+  }
+
+  async #ask(url: Url, token: Token | undefined): Promise<void> {
+    try {
+      this.#dial((await asked(url)) as string, await asked(token));
+    } catch (cause) {
+      this.#end(new ConnectFailed("the function that gives the URL or token failed", { cause }));
     }
   }
 
@@ -99,11 +108,15 @@ export class Link {
     }
   }
 
-  #dial(url: string): void {
+  #dial(url: string, token: string | undefined): void {
     if (this.isOver) return;
     const { WebSocket = globalThis.WebSocket, protocols, heartbeatInterval } = this.#settings;
+    this.token = token;
     try {
-      const socket: WebSocketLike = new WebSocket(resolveUrl(url), protocols);
+      const socket: WebSocketLike = new WebSocket(
+        resolveUrl(url),
+        token ? [protocols ?? [], "wigwag", `wigwag.token.${token}`].flat() : protocols,
+      );
       this.#socket = socket;
       socket.binaryType = "arraybuffer";
       socket.onopen = () => {

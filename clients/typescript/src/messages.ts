@@ -100,6 +100,7 @@ export const Reply: ClientMessageDefinition<ReplyEnvelope> = /* @__PURE__ */ loc
 export const keyOf = (message: string | ClientMessageDefinition<unknown>): unknown =>
   typeof message === "string" || locals.has(message) ? message : message.name;
 
+const UNSAFE = /^(__proto__|constructor|prototype)$/;
 // A text without any of these letters has no such key: most texts are not looked at key by key.
 const SUSPICIOUS = /proto|constructor|\\u/;
 
@@ -107,10 +108,7 @@ const SUSPICIOUS = /proto|constructor|\\u/;
 export const parse = (text: string): unknown =>
   JSON.parse(
     text,
-    SUSPICIOUS.test(text)
-      ? (key, value) =>
-          key === "__proto__" || key === "constructor" || key === "prototype" ? undefined : value
-      : undefined,
+    SUSPICIOUS.test(text) ? (key, value) => (UNSAFE.test(key) ? undefined : value) : undefined,
   );
 
 /** Read what came from the server: an event, a reply, or undefined for what is neither. */

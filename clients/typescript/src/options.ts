@@ -16,8 +16,11 @@ export interface WebSocketLike {
 /** Makes WebSockets. */
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => WebSocketLike;
 
-/** Where to connect, or what says it before each attempt, for fresh tokens. */
+/** Where to connect, or what says it before each attempt. */
 export type Url = string | (() => string | Promise<string>);
+
+/** What the server is to know this client by (a JWT), or what gives a fresh one whenever it is asked. */
+export type Token = string | (() => string | Promise<string>);
 
 /** How a `SocketClient` behaves. Times are in ms. */
 export interface SocketClientOptions {
@@ -29,7 +32,7 @@ export interface SocketClientOptions {
   reconnectDelay?: number;
   /** The longest pause. Default: 20 000. */
   maxReconnectDelay?: number;
-  /** How long an attempt may take, from the function that gives the URL to the server's first answer. Default: 5000. */
+  /** How long an attempt may take, from the functions that give URL and token to the server's first answer. Default: 5000. */
   connectionTimeout?: number;
   /** How often the server is asked whether it is there; 0: never. Default: 25 000. */
   heartbeatInterval?: number;
@@ -50,6 +53,13 @@ export interface SocketClientOptions {
   pauseWhenOffline?: boolean;
   /** Subprotocols to offer to the server. */
   protocols?: string | string[];
+  /**
+   * Offered with each handshake as the subprotocol `wigwag.token.…`, beside `wigwag`, which the server is to agree to; an
+   * empty one is not. A function is asked before each attempt, and again at about three quarters of the time that its
+   * token is good for: the newer one is sent as `auth.authenticate` on the open connection, and what becomes of it is told to
+   * `onError` where it fails. Where the server says `token expired` (code 1008), one more attempt is made with a fresh one.
+   */
+  token?: Token;
   /** The WebSocket to use where there is no global one (Node 20: that of the package `ws`). */
   WebSocket?: WebSocketConstructor;
 }

@@ -15,7 +15,6 @@ const sizeOf = (content: Content) =>
 
 /** The content as it is now, whatever becomes of the buffer that it was given in. */
 const copyOf = (content: Content): Content => {
-  if (typeof content === "string") return content;
   if (!ArrayBuffer.isView(content)) return content.slice(0);
   return new Uint8Array(content.buffer, content.byteOffset, content.byteLength).slice();
 };
@@ -37,7 +36,7 @@ export class SendBuffer {
     if (this.#messages.length >= sendBufferMessages || this.#bytes + size > sendBufferBytes) {
       throw new SendBufferFull(
         `not connected, and ${size} bytes do not fit beside the ${this.#messages.length} messages that wait ` +
-          `(sendBufferMessages: ${sendBufferMessages}, sendBufferBytes: ${sendBufferBytes})`,
+          "(see sendBufferMessages, sendBufferBytes)",
       );
     }
     this.#messages.push({ id: message.id, content: copyOf(message.content), size });

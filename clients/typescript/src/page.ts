@@ -1,39 +1,37 @@
+import type { Settings } from "./options.js";
+
 /** The page that the client runs in, and its device; in Node neither, and both are always there. */
 export class Page {
-  readonly #away: () => boolean;
+  readonly #settings: Settings;
   readonly #changed: (event: Event) => void;
 
-  constructor(
-    minds: { readonly hidden: boolean; readonly offline: boolean },
-    changed: (event: Event) => void,
-  ) {
-    this.#away = () =>
-      (minds.hidden && isHidden()) || (minds.offline && globalThis.navigator?.onLine === false);
+  constructor(settings: Settings, changed: (event: Event) => void) {
+    this.#settings = settings;
     this.#changed = changed;
   }
 
   /** Whether connecting is to wait for it. */
   get isAway(): boolean {
-    return this.#away();
+    const { pauseWhenHidden, pauseWhenOffline } = this.#settings;
+    return (pauseWhenHidden && this.isHidden) || (pauseWhenOffline && globalThis.navigator?.onLine === false);
   }
 
   /** Whether nobody looks at it. */
   get isHidden(): boolean {
-    return isHidden();
+    return globalThis.document?.visibilityState === "hidden";
   }
 
   /** Call `changed` when it is hidden or shown, goes offline or comes back. Again is no harm. */
   watch(): void {
-    globalThis.document?.addEventListener("visibilitychange", this.#changed);
-    globalThis.addEventListener?.("online", this.#changed);
-    globalThis.addEventListener?.("offline", this.#changed);
+    this.#each("addEventListener");
   }
 
   unwatch(): void {
-    globalThis.document?.removeEventListener("visibilitychange", this.#changed);
-    globalThis.removeEventListener?.("online", this.#changed);
-    globalThis.removeEventListener?.("offline", this.#changed);
+    this.#each("removeEventListener");
+  }
+
+  #each(method: "addEventListener" | "removeEventListener"): void {
+    globalThis.document?.[method]("visibilitychange", this.#changed);
+    for (const type of ["online", "offline"]) globalThis[method]?.(type, this.#changed);
   }
 }
-
-const isHidden = () => globalThis.document?.visibilityState === "hidden";

@@ -68,7 +68,8 @@ def create_app(
         provider: None: as the environment says, made at start.
         only_local: Answer only requests to a name of this machine; a page elsewhere could otherwise reach
             a service that listens on loopback, by DNS rebinding.
-        has_stats: Whether every client may ask for the node's numbers, and the names of its topics.
+        has_stats: Whether clients may ask for the node's numbers, and the names of its topics: where there are tokens,
+            those whose token says so; else every one.
     """
     settings = settings or ServiceSettings()
     limits = Limits(
@@ -80,12 +81,18 @@ def create_app(
     )
     allowed_origins = (core or CoreSettings()).allowed_origins
     messages = _messages(clients)
-    stats = Stats(lambda: sockets.provider)
+    stats = Stats(lambda: sockets.provider, None if clients is None else clients.may_watch)
     if has_stats:
         stats.add_to(messages)
     sockets: Sockets[Any, Any]
     if clients is None:
-        sockets = Sockets(provider, routers=[messages], limits=limits, allowed_origins=allowed_origins)
+        sockets = Sockets(
+            provider,
+            routers=[messages],
+            limits=limits,
+            allowed_origins=allowed_origins,
+            subprotocols=[SUBPROTOCOL],  # a browser that offers its token so is to be agreed with here too
+        )
     else:
         sockets = Sockets(
             provider,
