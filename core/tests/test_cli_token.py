@@ -43,6 +43,13 @@ def test_it_prints_a_token_and_nothing_else(wigwag: Wigwag, monkeypatch: pytest.
     assert [str(pattern) for pattern in grant.topics] == ["orders:*", "user:{sub}", "news"]
     assert [str(pattern) for pattern in grant.publish] == ["chat:*"]
     assert abs(grant.expires_at - time.time() - 3600) < 60
+    assert not grant.stats
+
+
+def test_it_lets_see_the_numbers_where_it_is_told(wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIGWAG_JWT_SECRET", SAFE)
+    text = wigwag("token", "--sub", "ops", "--stats").out.strip()
+    assert granted(text, WIGWAG_JWT_SECRET=SAFE).stats
 
 
 def test_it_signs_with_the_first_secret_for_whom_the_service_asks(

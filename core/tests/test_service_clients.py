@@ -116,6 +116,14 @@ async def test_or_where_no_log_has_it(world: World, where: Callable[[str], Any])
         assert (await peer.ask("room.join", {"room": "orders:7"})).get("error") is None
 
 
+async def test_development_mode_agrees_on_the_subprotocol_too(world: World) -> None:
+    app = create_app(SETTINGS, provider=Provider(MemoryBroker(), name="memory"), only_local=False)
+    async with app.router.lifespan_context(app):
+        peer = await world.connect(app, **subprotocol("any"))
+        assert peer.accepted["subprotocol"] == "wigwag"
+        await peer.leave()
+
+
 async def test_the_token_is_not_the_subprotocol_that_is_agreed_on(world: World) -> None:
     async with serving(world) as service:
         peer = await service.connect(**subprotocol(token()))

@@ -11,7 +11,7 @@ import pytest
 
 from clocks import backend, settle
 from sockets.scripted_asgi import Peer, World
-from wigwag import Forbidden, Limits, MessageRegistry, SocketContext, Sockets
+from wigwag import Limits, MessageRegistry, SocketContext, Sockets
 from wigwag.memory import MemoryBroker
 from wigwag.provider import Provider
 from wigwag.service import stats as module
@@ -29,10 +29,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 class Service:
     """Sockets with rooms and statistics, running on a scripted server."""
 
-    def __init__(self, world: World, provider: Any, guards: Any = ()) -> None:
+    def __init__(self, world: World, provider: Any, may_watch: Any = None) -> None:
         self.world = world
         self.provider = provider
-        self.stats = Stats(lambda: provider, guards)
+        self.stats = Stats(lambda: provider, may_watch)
         registry = MessageRegistry[None]().rooms(anyone=True)
         self.stats.add_to(registry)
         self.sockets = Sockets(provider, routers=[registry], limits=Limits(send_messages=3))
@@ -169,14 +169,22 @@ async def test_of_many_topics_it_names_as_many_as_are_told_in_little_time(servic
     assert [found["topic"] for found in stats["someTopics"]] == topics[:MOST_TOPICS]
 
 
-async def test_a_guard_says_who_may_watch(world: World) -> None:
-    def nobody(ctx: SocketContext[None]) -> bool:
-        raise Forbidden
+async def test_who_may_not_watch_is_told_nothing_nor_who_may_no_longer(world: World) -> None:
+    allowed: set[str] = set()
 
-    service = Service(world, Provider(MemoryBroker()), [nobody])
+    def may_watch(ctx: SocketContext[None]) -> bool:
+        return ctx.id in allowed
+
+    service = Service(world, Provider(MemoryBroker()), may_watch)
     peer = await service.connect()
     async with service.stats.running():
         assert (await peer.ask("stats.subscribe"))["error"] == "Forbidden"
+        assert await told(peer) == []
+        assert service.provider.node is not None
+        allowed.update(service.provider.node.fanout.sockets)
+        await peer.ask("stats.subscribe")
+        assert len(await told(peer)) == 1
+        allowed.clear()
         assert await told(peer) == []
 
 

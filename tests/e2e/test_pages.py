@@ -368,6 +368,7 @@ def test_what_arrives_is_said_now_and_then_and_what_changes_each_second_is_not(
     live = page.locator("[aria-live], [role=status], [role=alert], [role=log]")
     assert live.evaluate_all("all => all.map(({ id }) => id)") == [
         "state",
+        "token-problem",
         "join-problem",
         "publish-problem",
         "said",

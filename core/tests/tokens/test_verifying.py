@@ -57,6 +57,13 @@ def public(*members: dict[str, Any], allowed: tuple[str, ...] = RSA) -> Keys:
     return keys_of_jwks(jwks(*members), allowed)
 
 
+def test_the_numbers_are_for_whose_token_says_true_and_another_meaning_does_no_harm() -> None:
+    assert verify(token(stats=True)).stats
+    for other in (False, None, 1, "true", {"goals": 3}):
+        assert not verify(token(stats=other)).stats
+    assert not verify(token()).stats
+
+
 def test_a_token_says_who_may_do_what_and_until_when() -> None:
     until = int(time.time()) + 60
     grant = verify(token(sub="ann", exp=until, topics=["orders:*", "user:{sub}"], publish=["chat:*"]))

@@ -328,7 +328,8 @@ def _patterns(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
     callback=_duration,
     help="How long it is good.",
 )
-def token(sub: str, topics: list[str], publish: list[str], ttl: int) -> None:
+@click.option("--stats", is_flag=True, help="Let it see the numbers of a node, and the names of its topics.")
+def token(sub: str, topics: list[str], publish: list[str], ttl: int, stats: bool) -> None:
     """Print a token for a client of the stock service (a JWT, HS256).
 
     It is signed with WIGWAG_JWT_SECRET, or the first line of WIGWAG_JWT_SECRET_FILE, and has the audience and issuer
@@ -336,7 +337,7 @@ def token(sub: str, topics: list[str], publish: list[str], ttl: int) -> None:
     """
     from wigwag.cli.token import token as make
 
-    click.echo(make(os.environ, sub, topics=topics, publish=publish, ttl_s=ttl))
+    click.echo(make(os.environ, sub, topics=topics, publish=publish, ttl_s=ttl, stats=stats))
 
 
 @cli.command(epilog=_SMOKE_EPILOG)

@@ -21,7 +21,13 @@ _LONGEST_S: Final = 3650 * 86400
 
 
 def token(
-    environ: Mapping[str, str], user: str, *, topics: Sequence[str], publish: Sequence[str], ttl_s: int
+    environ: Mapping[str, str],
+    user: str,
+    *,
+    topics: Sequence[str],
+    publish: Sequence[str],
+    ttl_s: int,
+    stats: bool = False,
 ) -> str:
     """A token that the service takes which runs in this environment.
 
@@ -46,6 +52,7 @@ def token(
             user,
             topics=topics,
             publish=publish,
+            stats=stats,
             ttl_s=ttl_s,
             audience=next(iter(settings.jwt_audience), None),
             issuer=next(iter(settings.jwt_issuer), None),

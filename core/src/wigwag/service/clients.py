@@ -158,6 +158,10 @@ class Clients:
         """Whether the client may publish there."""
         return ctx.user.grant.may_publish(topic)
 
+    def may_watch(self, ctx: Ctx) -> bool:
+        """Whether the client may see the node's numbers."""
+        return ctx.user.grant.stats
+
     def add_to(self, registry: MessageRegistry[Client]) -> None:
         """Have the registry handle the message by which a client brings a newer token."""
         registry.on(Authenticate, self._authenticate)

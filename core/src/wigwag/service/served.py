@@ -102,9 +102,7 @@ class Served:
         )
         clients = access.clients
         only_local = clients is None and is_local(settings.listen) and not settings.insecure
-        self._app = app or create_app(
-            settings, core, clients=clients, only_local=only_local, has_stats=clients is None
-        )
+        self._app = app or create_app(settings, core, clients=clients, only_local=only_local)
         #: Passes everything on to the application.
         self.watched: Watched = Watched(self._app)
         #: Those that the application has started.

@@ -7,20 +7,19 @@ watches nothing runs.  The event goes to the sockets that asked, on this node, p
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
 import msgspec
 
-from wigwag.errors import SocketError
+from wigwag.errors import Forbidden, SocketError
 from wigwag.interfaces import WebSocketProvider
 from wigwag.messages import ServerMessage, SocketMessage, encode_message
 from wigwag.provider import Provider
 from wigwag.provider.signal import Signal
 from wigwag.sockets import MessageRegistry, SocketContext
-from wigwag.sockets.handlers import Guard
 
 #: The time between two events.
 INTERVAL_S: Final = 1.0
@@ -78,19 +77,23 @@ class Stats:
     """Who watches, and what they are told.
 
     ``provider`` is asked for when it is needed: that of ``Sockets`` may be there only once they have started.
-    ``guards`` say who may watch, as a :class:`~wigwag.MessageRegistry`'s do; without any, whoever is connected.
+    ``may_watch(ctx)`` says who may watch, and whether still; without it, whoever is connected.
     """
 
-    def __init__(self, provider: Callable[[], WebSocketProvider], guards: Sequence[Guard] = ()) -> None:
+    def __init__(
+        self,
+        provider: Callable[[], WebSocketProvider],
+        may_watch: Callable[[SocketContext[Any, Any]], bool] | None = None,
+    ) -> None:
         self._provider = provider
-        self._guards = guards
+        self._may_watch = may_watch or _anyone
         self._watchers: dict[str, SocketContext[Any, Any]] = {}
         self._came = Signal()
         self._started_at: float | None = None
 
     def add_to(self, registry: MessageRegistry[Any]) -> None:
         """Have the registry handle the messages by which a socket begins to watch, and ends."""
-        registry.on(SubscribeStats, self._subscribe, guards=self._guards)
+        registry.on(SubscribeStats, self._subscribe)
         registry.on(UnsubscribeStats, self._unsubscribe)
 
     @asynccontextmanager
@@ -105,6 +108,8 @@ class Stats:
         self._watchers.clear()
 
     async def _subscribe(self, ctx: SocketContext[Any, Any], message: SubscribeStats) -> NodeStats:
+        if not self._may_watch(ctx):
+            raise Forbidden
         stats = self._read()
         if stats is None:
             raise SocketError(NO_STATS)
@@ -124,7 +129,11 @@ class Stats:
 
     def _tell(self) -> None:
         # Here rather than in a close handler, which every socket would pay for.
-        self._watchers = {at: ctx for at, ctx in self._watchers.items() if not ctx.connection.is_closing}
+        self._watchers = {
+            at: ctx
+            for at, ctx in self._watchers.items()
+            if not ctx.connection.is_closing and self._may_watch(ctx)
+        }
         stats = self._read() if self._watchers else None
         if stats is None:
             return
@@ -158,3 +167,7 @@ class Stats:
                 for topic in itertools.islice(interest.topics(), MOST_TOPICS)
             ],
         )
+
+
+def _anyone(ctx: SocketContext[Any, Any]) -> bool:
+    return True

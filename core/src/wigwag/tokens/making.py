@@ -18,6 +18,7 @@ def make_token(
     *,
     topics: Sequence[str] = (),
     publish: Sequence[str] = (),
+    stats: bool = False,
     ttl_s: float,
     audience: str | None = None,
     issuer: str | None = None,
@@ -32,6 +33,8 @@ def make_token(
     claims: dict[str, Any] = {"sub": user, "iat": now, "exp": now + int(ttl_s), "topics": list(topics)}
     if publish:
         claims["publish"] = list(publish)
+    if stats:
+        claims["stats"] = True
     if audience is not None:
         claims["aud"] = audience
     if issuer is not None:

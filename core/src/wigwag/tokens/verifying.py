@@ -56,6 +56,8 @@ class Grant:
     expires_at: float
     topics: tuple[Pattern, ...]
     publish: tuple[Pattern, ...]
+    #: Whether the bearer may see the node's numbers, and the names of its topics.
+    stats: bool = False
 
     def may_join(self, topic: str) -> bool:
         """Whether the bearer may receive what is published to this topic."""
@@ -97,6 +99,8 @@ class _Claims(msgspec.Struct):
     exp: Annotated[int, Meta(le=_LATEST)] | Annotated[float, Meta(le=_LATEST)]
     topics: Annotated[list[str], Meta(max_length=MOST_PATTERNS)] = []
     publish: Annotated[list[str], Meta(max_length=MOST_PATTERNS)] = []
+    #: Anything but true is no: an identity provider may mean something else by it.
+    stats: object = False
 
 
 #: Those of the library's refusals that are worth a reason of their own; the others are of what is no token at all.
@@ -176,7 +180,7 @@ class Verifier:
         except (ValueError, RecursionError) as exc:
             raise TokenRefused("claims", f"a claim can't be used: {exc}") from None
         expires_at = claims.exp + rules.leeway_s
-        return Grant(claims.sub, expires_at, topics, publish)
+        return Grant(claims.sub, expires_at, topics, publish, claims.stats is True)
 
 
 @functools.lru_cache(maxsize=1024)

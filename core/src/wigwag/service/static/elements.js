@@ -16,6 +16,14 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+export function duration(seconds) {
+  const parts = [Math.floor(seconds / 3600), Math.floor((seconds / 60) % 60), Math.floor(seconds % 60)];
+  return parts
+    .map((part, index) => `${part} ${["h", "min", "s"][index]}`)
+    .slice(parts.findIndex((part) => part > 0))
+    .join(" ");
+}
+
 // A button that says Pause, and then Resume.
 export function onPause(button, onChange) {
   button.onclick = () => {
@@ -23,6 +31,20 @@ export function onPause(button, onChange) {
     button.dataset.paused = isPaused;
     write(button.firstChild, isPaused ? "Resume" : "Pause");
     onChange(isPaused);
+  };
+}
+
+// A button that copies what an element says.
+export function onCopy(button, element, copied) {
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(element.textContent);
+      write(button.firstChild, "Copied");
+      say(() => copied);
+      setTimeout(() => write(button.firstChild, "Copy"), 2_000);
+    } catch {
+      getSelection().selectAllChildren(element); // no clipboard here: ready for Ctrl-C
+    }
   };
 }
 

@@ -1,5 +1,5 @@
 // What the node has and does: numbers, each with a plot of the last two minutes, and all of it as a table.
-import { at, make, write } from "./elements.js";
+import { at, duration, make, write } from "./elements.js";
 import { Plot } from "./plot.js";
 
 const WINDOW_MS = 120_000;
@@ -35,14 +35,6 @@ function last(values) {
 
 function mean(values) {
   return values.length ? values.reduce((sum, value) => sum + value) / values.length : null;
-}
-
-function duration(seconds) {
-  const parts = [Math.floor(seconds / 3600), Math.floor((seconds / 60) % 60), Math.floor(seconds % 60)];
-  return parts
-    .map((part, index) => `${part} ${["h", "min", "s"][index]}`)
-    .slice(parts.findIndex((part) => part > 0))
-    .join(" ");
 }
 
 // How much a count grows in a second, between two of one node's statistics; before there are two it is not known.

@@ -1,12 +1,15 @@
 // The page of the stock service: a look at the running node, and a client of it like any other.
-import { at, onPause, say, write } from "./elements.js";
+import { at, onCopy, onPause, write } from "./elements.js";
 import { Log } from "./log.js";
 import { NodeView } from "./node.js";
+import { Identity, topicsOf } from "./token.js";
 import { Topics } from "./topics.js";
 import {
   AnyEvent,
+  Authenticate,
   ClientError,
   Connected,
+  Disconnected,
   Raw,
   ReconnectAttempt,
   Reply,
@@ -16,21 +19,28 @@ import {
 
 const STATS = "wigwag.stats";
 
-const client = new SocketClient("/ws");
+const EXPIRED = "token expired";
+
+const identity = new Identity({ token: authenticate });
+const client = new SocketClient("/ws", { token: () => identity.token });
 const node = new NodeView();
 const log = new Log();
 const topics = new Topics({ join, leave });
 let isNodePaused = false;
 let command = null;
+let needsToken = false;
 
 // The connection
 
 client.onStateChange((state) => {
-  const texts = { reconnecting: "disconnected", refused: `${client.error?.message}; reload to try again` };
+  const texts = needsToken
+    ? { disconnected: "no token", reconnecting: "disconnected", refused: "refused" }
+    : { reconnecting: "disconnected", refused: `${client.error?.message}; reload to try again` };
   at("state").dataset.state = state;
   write(at("state"), texts[state] ?? state);
   at("publish").querySelector("button").disabled = state !== "connected";
   if (state === "connected") return;
+  if (state === "refused" && needsToken) identity.refused(client.error.reason);
   topics.suspend();
   node.rest();
 });
@@ -40,9 +50,17 @@ client.on(ReconnectAttempt, ({ delay }) => {
   write(at("state"), `disconnected; trying again ${when}`);
 });
 
+// The client would ask for a fresh token, and there is none but what is put in.
+client.on(Disconnected, ({ code, reason }) => {
+  if (code !== 1008 || reason !== EXPIRED) return;
+  client.disconnect();
+  identity.refused(reason);
+});
+
 client.on(Connected, () => {
+  if (needsToken && !identity.isTaken) identity.taken();
   for (const topic of topics.joined.keys()) join(topic);
-  if (!isNodePaused) watch();
+  watch();
 });
 
 client.on(AnyEvent, (data, { name, timestamp }) => {
@@ -58,18 +76,54 @@ client.onError((error) => {
   if (!(error instanceof ClientError)) console.error(error);
 });
 
+// Who this is
+
+async function authenticate(token, claims) {
+  if (!client.isConnected || claims.user !== identity.claims.user) {
+    client.disconnect(); // somebody else does not take over a connection
+    identity.offer(token, claims);
+    for (const topic of topicsOf(claims)) if (!topics.isJoined(topic)) join(topic);
+    client.connect();
+    return;
+  }
+  try {
+    const { expiresInS, left } = await client.request(Authenticate, { token });
+    identity.offer(token, claims);
+    identity.taken(expiresInS);
+    watch();
+    for (const topic of left) leave(topic);
+    if (left.length)
+      write(at("join-problem"), `Left, since the new token does not allow it: ${left.join(", ")}`);
+  } catch (error) {
+    identity.tell(`Not taken: ${problem(error)}`);
+  }
+}
+
+onCopy(at("copy-token-command"), at("token-command"), "The command for a token is copied");
+
 // The node
 
 async function watch() {
+  if (isNodePaused) return;
+  if (needsToken && !identity.claims.seesStats) {
+    node.rest();
+    tellNumbers(false);
+    return;
+  }
   try {
     take(await client.request("stats.subscribe"));
-    at("no-numbers").hidden = true;
-    at("numbers").hidden = at("pause-node").hidden = false;
+    tellNumbers(true);
   } catch (error) {
     if (!(error instanceof RequestFailed)) return; // the link is gone: asked again when it is back
-    at("no-numbers").hidden = false;
-    at("numbers").hidden = at("pause-node").hidden = true;
+    tellNumbers(false);
   }
+}
+
+function tellNumbers(areTold) {
+  at("no-numbers").hidden = areTold;
+  const why = needsToken ? "The numbers are for tokens with --stats." : "This service tells no numbers.";
+  write(at("no-numbers"), why);
+  at("numbers").hidden = at("pause-node").hidden = !areTold;
 }
 
 function take(stats) {
@@ -159,16 +213,7 @@ function showCommand() {
   write(at("curl"), `curl ${command.key}-d '${quoted}' ${command.url}`);
 }
 
-at("copy").onclick = async () => {
-  try {
-    await navigator.clipboard.writeText(at("curl").textContent);
-    write(at("copy").firstChild, "Copied");
-    say(() => "The command is copied");
-    setTimeout(() => write(at("copy").firstChild, "Copy"), 2_000);
-  } catch {
-    getSelection().selectAllChildren(at("curl")); // no clipboard here: ready for Ctrl-C
-  }
-};
+onCopy(at("copy"), at("curl"), "The command is copied");
 
 // Received
 
@@ -177,11 +222,24 @@ onPause(at("pause-log"), (isPaused) => log.pause(isPaused));
 at("clear").onclick = () => log.clear();
 
 async function start() {
-  client.connect();
-  join("lobby");
-  const { publishUrl, needsKey } = await (await fetch("/info")).json();
-  command = { url: publishUrl, key: needsKey ? '-H "Authorization: Bearer $WIGWAG_API_KEY" ' : "" };
+  const info = await (await fetch("/info")).json();
+  const key = info.needsKey ? '-H "Authorization: Bearer $WIGWAG_API_KEY" ' : "";
+  command = { url: info.publishUrl, key };
   showCommand();
+  needsToken = info.needsToken;
+  at("identity").hidden = !needsToken;
+  if (needsToken) {
+    write(at("state"), "no token");
+    write(at("mode"), "Each client may join and publish what its token allows.");
+    tellNumbers(false);
+  } else {
+    write(
+      at("mode"),
+      "Development mode: anyone who reaches this page may join, publish and see these numbers.",
+    );
+    join("lobby");
+    client.connect();
+  }
 }
 
 start();
