@@ -143,7 +143,8 @@ class HttpProtocol(HttpToolsProtocol):
         """asyncio's."""
         self._gate.gone(self)
         self._hub.drop_deadline(self)
-        for cycle in self._unanswered:  # uvicorn tells the last, which need not be the one that is being answered
+        # uvicorn tells the last, which need not be the one that is being answered
+        for cycle in self._unanswered:
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
