@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check lint types unit e2e autobahn autobahn-suite client node pages mutants fuzz docs docs-serve wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers bench-rolling clean
+.PHONY: chart programs help run test check lint types unit e2e autobahn autobahn-suite client node pages mutants fuzz docs docs-serve wheels pythons oldest fmt pins install browser servers brokers bench bench-compare bench-brokers bench-rolling clean
 
 BIN := .venv/bin
 # A worker starts servers of its own, so that there are not as many as a large machine has processors.
@@ -15,7 +15,7 @@ help: ## list the targets
 run: ## install what the service needs into .venv, and start it on 127.0.0.1:8000
 	@tools/install run && exec $(BIN)/wigwag serve
 
-test: install browser servers autobahn-suite node lint types client pythons oldest mutants ## everything, from nothing
+test: install browser servers programs autobahn-suite node lint types client pythons oldest mutants ## everything, from nothing
 	@$(BIN)/pytest core/tests providers -q -n auto --cov --cov-report=
 	@$(BIN)/pytest tests examples -q $(SIDE_BY_SIDE) --cov --cov-append --cov-report=term --cov-fail-under=95
 
@@ -33,7 +33,7 @@ unit: install ## the unit tests of core
 client: ## lint, types, unit tests and package checks of the TypeScript client, where Node is
 	@tools/node clients/typescript lint types test package
 
-e2e: install browser servers node ## what crosses packages: real sockets, a browser, the examples
+e2e: install browser servers programs node ## what crosses packages: real sockets, a browser, the examples
 	@$(BIN)/pytest tests examples -q $(SIDE_BY_SIDE)
 
 autobahn-suite: # Autobahn's WebSocket suite, for the tests, where a CPython 2.7 is
@@ -53,6 +53,12 @@ docs: install ## build the site of docs/, into .docs/site
 
 docs-serve: install ## the site on 127.0.0.1:8000, built anew when a page changes
 	@exec $(BIN)/python tools/docs.py serve
+
+chart: install programs ## write what the chart repeats of the code: variables in its schema, and its README
+	@PYTHONPATH=tests $(BIN)/python tools/chart.py
+
+programs: install # Helm and what checks the chart, where Go and npm are, into ~/.cache/wigwag
+	@PYTHONPATH=tests $(BIN)/python -m charts.programs
 
 wheels: install ## build each distribution, install it into an empty environment, try it
 	@$(BIN)/pytest tests/test_wheels.py -v

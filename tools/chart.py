@@ -22,12 +22,16 @@ PROVIDERS = ("redis", "nats", "kafka")
 SECRET = ("WIGWAG_API_KEY", "WIGWAG_JWT_SECRET")
 
 
+def all_variables() -> list[str]:
+    """What `wigwag serve` reads, whatever the provider."""
+    classes = (CoreSettings, ServiceSettings, ProviderSettings)
+    return [name for each in classes for name in names(each, "WIGWAG_")]
+
+
 def known(schema: dict[str, Any]) -> dict[str, list[str]]:
     """Each list of variables that the schema has, by its definition, as the code has it."""
-    classes = (CoreSettings, ServiceSettings, ProviderSettings)
-    every = [name for each in classes for name in names(each, "WIGWAG_")]
     own = schema["definitions"]["chartsOwn"]["enum"]
-    lists = {"settings": [name for name in every if name not in (*own, *SECRET)]}
+    lists = {"settings": [name for name in all_variables() if name not in (*own, *SECRET)]}
     lists |= {name: names(load(name).settings, prefix_of(name)) for name in PROVIDERS}
     return lists
 
@@ -48,7 +52,7 @@ def readme_text() -> str:
 
 
 def main() -> None:
-    """Write both."""
+    """Write both, where Go is, which brings helm-docs."""
     SCHEMA.write_text(schema_text())
     (CHART / "README.md").write_text(readme_text())
 

@@ -4,7 +4,8 @@
 {{- $plain := dict
   "WIGWAG_PROVIDER" $values.provider.name
   "WIGWAG_LISTEN" (printf ":%d" (int $values.containerPorts.public))
-  "WIGWAG_INTERNAL_LISTEN" (printf ":%d" (int $values.containerPorts.internal)) -}}
+  "WIGWAG_INTERNAL_LISTEN" (printf ":%d" (int $values.containerPorts.internal))
+  "WIGWAG_LOG_FORMAT" $values.logFormat -}}
 {{- with $values.workers }}{{ $_ := set $plain "WIGWAG_WORKERS" . }}{{ end -}}
 {{- with $values.auth.apiKeys }}
 {{- if .existingSecret }}{{ $_ := set $plain "WIGWAG_API_KEY_FILE" (printf "/run/secrets/wigwag/api-keys/%s" .key) }}{{ end -}}

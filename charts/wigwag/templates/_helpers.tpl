@@ -100,10 +100,17 @@ app.kubernetes.io/part-of: wigwag
 {{- end -}}
 {{- end -}}
 
-{{/* What a pod takes to end at most: the drain, and then 15 s in which applications, sockets and the broker's session end
-(WIGWAG_STOP_TIMEOUT_S, twice) and the processes exit. */}}
+{{/* What applications, sockets and the broker's session may take after the drain (WIGWAG_STOP_TIMEOUT_S, twice), and
+5 s for the processes to exit. */}}
+{{- define "wigwag.flush" -}}
+{{- $limit := 5 -}}
+{{- if hasKey .Values.settings "WIGWAG_STOP_TIMEOUT_S" }}{{ $limit = ceil (float64 (get .Values.settings "WIGWAG_STOP_TIMEOUT_S")) }}{{ end -}}
+{{- add (mul 2 $limit) 5 -}}
+{{- end -}}
+
+{{/* What a pod takes to end at most. */}}
 {{- define "wigwag.leastGrace" -}}
-{{- add (ceil .Values.drain.delaySeconds) (ceil .Values.drain.timeoutSeconds) 15 -}}
+{{- add (ceil .Values.drain.delaySeconds) (ceil .Values.drain.timeoutSeconds) (include "wigwag.flush" .) -}}
 {{- end -}}
 
 {{- define "wigwag.grace" -}}

@@ -22,9 +22,8 @@ told to skip it, and other tools don't read it). */}}
 {{- end -}}
 {{- if and $v.keda.enabled (not $v.keda.prometheus.serverAddress) }}{{ fail "wigwag: keda needs keda.prometheus.serverAddress, like http://prometheus.monitoring:9090" }}{{ end -}}
 {{- if lt (int (include "wigwag.grace" .)) (int (include "wigwag.leastGrace" .)) -}}
-{{- fail (printf "wigwag: terminationGracePeriodSeconds: %s would cut the drain off, which takes up to %s s (drain.delaySeconds, drain.timeoutSeconds and 15 s to end); leave it out, or set at least %s" (include "wigwag.grace" .) (include "wigwag.leastGrace" .) (include "wigwag.leastGrace" .)) -}}
+{{- fail (printf "wigwag: terminationGracePeriodSeconds: %s would cut the drain off, which takes up to %s s (drain.delaySeconds, drain.timeoutSeconds and %s s to end); leave it out, or set at least %s" (include "wigwag.grace" .) (include "wigwag.leastGrace" .) (include "wigwag.flush" .) (include "wigwag.leastGrace" .)) -}}
 {{- end -}}
-{{- if ge (int $v.minReadySeconds) (int $v.progressDeadlineSeconds) }}{{ fail "wigwag: progressDeadlineSeconds must be more than minReadySeconds" }}{{ end -}}
 {{- if and (has (toString $v.rollingUpdate.maxSurge) (list "0" "0%")) (has (toString $v.rollingUpdate.maxUnavailable) (list "0" "0%")) -}}
 {{- fail "wigwag: rollingUpdate.maxSurge and rollingUpdate.maxUnavailable are both 0, so that no pod could be replaced; set maxSurge: 1" -}}
 {{- end -}}

