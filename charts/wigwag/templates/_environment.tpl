@@ -15,15 +15,15 @@
 {{- if $values.auth.insecure }}{{ $_ := set $plain "WIGWAG_INSECURE" true }}{{ end -}}
 {{- $all := merge $plain $values.provider.env $values.settings -}}
 {{- range $name, $value := $all }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ include "wigwag.text" $value | quote }}
 {{- end }}
 {{- range $name, $key := $values.provider.secretKeys }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ $values.provider.existingSecret }}
-      key: {{ $key }}
+      name: {{ $values.provider.existingSecret | quote }}
+      key: {{ $key | quote }}
 {{- end }}
 {{- with $values.extraEnv }}
 {{ toYaml . }}
@@ -50,7 +50,7 @@
 {{- define "wigwag.envFrom" -}}
 {{- if and .Values.provider.existingSecret (not .Values.provider.secretKeys) }}
 - secretRef:
-    name: {{ .Values.provider.existingSecret }}
+    name: {{ .Values.provider.existingSecret | quote }}
 {{- end }}
 {{- with .Values.envFrom }}
 {{ toYaml . }}
@@ -62,13 +62,13 @@
 {{- with .Values.auth.apiKeys.existingSecret }}
 - name: api-keys
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .Values.auth.jwt.existingSecret }}
 - name: jwt
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- end -}}

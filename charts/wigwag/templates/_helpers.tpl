@@ -26,21 +26,21 @@
 
 {{/* What selects the pods that serve. The test's pod has another component: no Service and no budget counts it. */}}
 {{- define "wigwag.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "wigwag.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "wigwag.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: server
 {{- end -}}
 
 {{- define "wigwag.testLabels" -}}
-app.kubernetes.io/name: {{ include "wigwag.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "wigwag.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: test
 {{- end -}}
 
 {{- define "wigwag.commonLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/part-of: wigwag
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
