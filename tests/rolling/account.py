@@ -58,6 +58,8 @@ class Listener:
 
     topics: tuple[str, ...]
     stays: list[Stay] = field(default_factory=list)
+    #: When it went away for good: what was published later is not for it.
+    left_s: float = math.inf
     #: Messages that came twice on one connection.
     repeated: int = 0
 
@@ -111,10 +113,10 @@ def account(messages: Sequence[Message], listeners: Iterable[Listener]) -> Accou
 def _due(
     topic: str, numbers: Sequence[int], messages: Sequence[Message], listener: Listener
 ) -> Iterator[int]:
-    """What was taken since the client was first in the topic."""
+    """What was taken while the client was there, from when it was first in the topic."""
     first_s = min((stay.joined_s.get(topic, math.inf) for stay in listener.stays), default=math.inf)
     for number in numbers:
-        if messages[number].fate is Fate.TAKEN and messages[number].begun_s >= first_s:
+        if messages[number].fate is Fate.TAKEN and first_s <= messages[number].begun_s < listener.left_s:
             yield number
 
 

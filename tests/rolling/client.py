@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -74,6 +75,15 @@ class Client:
                 attempt = 0
             await asyncio.sleep(min(CAP_S, BASE_S + self._rng.random() * BASE_S * 2**attempt))
             attempt += 1
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it went away for good."""
+        return self.listener.left_s < math.inf
+
+    def leave(self) -> None:
+        """It goes away for good; its task is to be cancelled."""
+        self.listener.left_s = asyncio.get_running_loop().time()
 
     def joined(self) -> None:
         """All its topics are live."""
@@ -230,7 +240,7 @@ class _Link(asyncio.Protocol):
         self._watch = loop.call_later(SILENT_S, self._look)
 
     def _leave(self) -> None:
-        if self.opened.done() and self._stay.ended_s == float("inf"):
+        if self.opened.done() and self._stay.ended_s == math.inf:
             self._client.is_joined = False
             self._client.left(self._stay)
 

@@ -7,7 +7,7 @@ import contextlib
 import random
 import signal
 import statistics
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from rolling.account import Account, Listener, account
@@ -106,15 +106,15 @@ class Traffic:
             Client(ws, (topics[number % len(topics)],), self.fortunes, random.Random(f"{load.seed}/{number}"))
             for number in range(load.clients)
         ]
+        self._tasks: dict[Client, asyncio.Task[None]] = {}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Inside the block all clients have joined, and messages are published; behind it all has come to rest."""
         load = self.load
-        clients: list[asyncio.Task[None]] = []
         try:
             for client in self.clients:
-                clients.append(asyncio.create_task(client.run()))
+                self._tasks[client] = asyncio.create_task(client.run())
                 await asyncio.sleep(0.002)
             await self.until_joined(120.0)
             async with asyncio.TaskGroup() as tasks:
@@ -131,9 +131,9 @@ class Traffic:
                     while account(self.publishing.messages, self._listeners()).silent:  # noqa: ASYNC110
                         await asyncio.sleep(0.5)
         finally:
-            for task in clients:
+            for task in self._tasks.values():
                 task.cancel()
-            ended = await asyncio.gather(*clients, return_exceptions=True)
+            ended = await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for end in ended:
             if isinstance(end, Exception):
                 raise end
@@ -144,8 +144,14 @@ class Traffic:
     async def until_joined(self, limit_s: float) -> None:
         """Return when each client is in its topics."""
         async with asyncio.timeout(limit_s):
-            while not all(client.is_joined for client in self.clients):  # noqa: ASYNC110 - nobody tells
+            while not all(client.is_joined or client.has_left for client in self.clients):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+
+    def leave(self, clients: Iterable[Client]) -> None:
+        """Let some go for good."""
+        for client in clients:
+            client.leave()
+            self._tasks[client].cancel()
 
     def outcome(self) -> Outcome:
         """What it came to."""

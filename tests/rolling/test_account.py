@@ -74,3 +74,8 @@ def test_what_was_in_doubt_or_not_sent_is_due_to_nobody() -> None:
 def test_what_came_on_two_connections_came_twice() -> None:
     found = account(FIVE[:2], [Listener(("a",), [stay(0, 1, ended_s=3.0), stay(1, joined_s=4.0)])])
     assert (found.twice, found.received) == (1, 2)
+
+
+def test_what_was_published_after_it_left_for_good_is_not_due_to_it() -> None:
+    found = account(FIVE, [Listener(("a",), [stay(0, ended_s=2.2)], left_s=2.2)])
+    assert (found.due, found.received, found.away, found.silent) == (2, 1, 1, [])
