@@ -264,6 +264,19 @@ async def test_a_server_whose_time_is_over_runs_the_close_handlers_and_waits_for
         assert not sockets._app.sessions
 
 
+async def test_what_a_client_sent_before_it_read_of_the_end_is_handled() -> None:
+    heard: list[str | bytes] = []
+    sockets = Sockets(message=lambda ctx, message: heard.append(message))
+    async with sockets, serving(Starlette(routes=[sockets.route("/")])) as server:
+        client = await server.open()
+        stopping = asyncio.create_task(server.stop())
+        assert (await client.hear_close())[0] == 1012
+        await client.say("on its way", "and this")
+        await client.close(1012)
+        await stopping
+    assert heard == ["on its way", "and this"]
+
+
 async def test_work_that_is_cancelled_before_its_first_step_is_wound_up() -> None:
     async def message(ctx: SocketContext, message: str | bytes) -> None:
         await asyncio.sleep(0)

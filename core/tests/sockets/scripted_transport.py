@@ -68,7 +68,6 @@ class FakeTransport:
         self.written.append(encode_close(code, reason))
         self.calls.append("close")
         self.close_timeout_s = timeout_s
-        self.is_over = True
         self.on_close(code, reason)
 
     def limit(self, max_message_bytes: int) -> None:
@@ -103,10 +102,12 @@ class TakingServer:
 
     def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
         self.transport = FakeTransport(tasks)
-        self.transport.on_close = self._lose
+        self.transport.on_close = self._closed
         self.connection: TransportConnection
         #: Whether it has begun to stop when the WebSocket is taken over.
         self.is_stopping = False
+        #: Whether its client answers a close frame only by :meth:`leave`.
+        self.waits_for_close = False
         self._is_lost = False
         self._taken = 0
 
@@ -134,6 +135,10 @@ class TakingServer:
     async def leave(self, code: int = 1000, reason: str = "") -> None:
         self._lose(code, reason)
         await settle()
+
+    def _closed(self, code: int, reason: str) -> None:
+        if not self.waits_for_close:
+            self._lose(code, reason)
 
     def _lose(self, code: int, reason: str) -> None:
         if not self._is_lost:

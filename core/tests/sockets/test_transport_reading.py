@@ -278,3 +278,67 @@ async def test_stopping_closes_with_1012_and_waits_for_the_close_handlers(world:
     await world.stop()
     assert server.take() == [(1012, "going away")]
     assert notes[1:] == [(1012, "going away", ["t"])]
+
+
+@pytest.mark.parametrize(("code", "handled"), [(1012, ["late", "later"]), (1008, []), (1000, [])])
+async def test_who_is_sent_away_is_heard_out_and_who_is_refused_is_not(
+    world: World, code: int, handled: Notes
+) -> None:
+    """The client can't know before it has read the close frame."""
+    notes: Notes = []
+
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        await ctx.subscribe("t")
+        notes.append(message)
+        await ctx.send("nobody hears it")
+
+    sockets = Sockets(message=message, close=lambda ctx, *how: notes.append(how))
+    server, _ = await connect(world, sockets)
+    server.waits_for_close = True
+    server.session.close(code, "bye")
+    await server.say("late", "later")
+    await server.leave(code)
+    assert notes == [*handled, (code, "bye")]
+    assert server.take() == [(code, "bye")]
+    assert not sockets._app.sessions
+
+
+async def test_who_is_sent_away_is_read_no_further_than_its_messages_are_handled(world: World) -> None:
+    notes: Notes = []
+
+    async def message(ctx: SocketContext, message: str | bytes) -> None:
+        await anyio.sleep(1)
+        notes.append(message)
+
+    server, _ = await connect(world, Sockets(message=message, limits=Limits(inbox_messages=2)))
+    server.waits_for_close = True
+    await server.say("a", "b", "c")
+    server.session.close(1012)
+    assert server.transport.calls == ["pause_reading", "close"]
+    await pass_time(1.1)
+    assert server.transport.calls == ["pause_reading", "close", "resume_reading"]
+    await server.say("d")
+    await server.leave(1012)
+    await pass_time(4)
+    assert notes == ["a", "b", "c", "d"]
+
+
+async def test_who_is_sent_away_before_it_was_let_in_is_not_heard(world: World) -> None:
+    notes: Notes = []
+
+    async def guard(ctx: SocketContext) -> bool:
+        notes.append("asked")
+        await anyio.sleep(1)
+        return True
+
+    server, _ = await connect(
+        world, Sockets(connection_guards=[guard], message=lambda ctx, message: notes.append(message))
+    )
+    server.waits_for_close = True
+    await server.say("early")
+    server.session.close(1012)
+    await server.say("late")
+    await pass_time(1.1)
+    await server.say("later")
+    await server.leave(1012)
+    assert notes == ["asked"]

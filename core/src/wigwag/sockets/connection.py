@@ -15,6 +15,7 @@ from wigwag.provider.counters import Counters
 from wigwag.provider.signal import Signal
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.queue import SendQueue
+from wigwag.wire.client import GOING_AWAY
 
 #: Cancels a piece of work that was begun.
 Cancel = Callable[[], object]
@@ -72,6 +73,12 @@ class Connection(ABC):
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be: what is written now goes nowhere."""
         return self.closing is not None
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether what comes is handled: it is open, or is closed because we go away, of which the client can't
+        know before it has read so.  What it sent until then would be lost through no fault of its own."""
+        return self.closing is None or self.closing[0] == GOING_AWAY
 
     @property
     def buffered_bytes(self) -> int:

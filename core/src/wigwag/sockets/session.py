@@ -173,7 +173,7 @@ class Session:
     def received(self, message: str | bytes) -> None:
         """A message came: answer it if it is a ping, else begin to handle it, or queue it for that."""
         connection = self.connection
-        if connection.closing is not None:
+        if connection.closing is not None and not (self._admitted and connection.takes_messages):
             return
         self.app.counters.received += 1
         allowed = True
@@ -242,9 +242,10 @@ class Session:
             self._note_idle()
 
     def gone(self) -> None:
-        """The connection is over; nothing more is written.  What came before is still handled, unless it
-        was we who closed: then no handler begins.  Called before the connection notes the peer's close."""
-        if self.connection.is_closing:
+        """The connection is over; nothing more is written.  What came before is still handled, unless it was we
+        who closed, and not because we go away: then no handler begins.  Called before the connection notes the
+        peer's close."""
+        if not self.connection.takes_messages:
             self._inbox = None
         self._gone = True
 
@@ -366,7 +367,7 @@ class Session:
         while self._inbox:
             await self.connection.has_room()
             inbox = self._inbox
-            if not inbox or (self.connection.is_closing and not self._gone):
+            if not inbox or not (self.connection.takes_messages or self._gone):
                 break  # we have closed: no handler begins
             was_full = self.is_full
             message, allowed = inbox.popleft()

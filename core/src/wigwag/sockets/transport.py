@@ -93,7 +93,8 @@ class Transport(Protocol):
         ...
 
     def close(self, code: int, reason: str, timeout_s: float) -> None:
-        """Send a close frame behind what was written, and wait for the peer's, so long in all."""
+        """Send a close frame behind what was written, and wait for the peer's, so long in all.  Messages come
+        until then."""
         ...
 
     def limit(self, max_message_bytes: int) -> None:
@@ -264,13 +265,13 @@ class TransportConnection(Connection):
 
     def pause_reading(self) -> None:
         """See :class:`Connection`."""
-        if self.closing is None and self._is_reading:
+        if self.takes_messages and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """See :class:`Connection`."""
-        if self.closing is None and not self._is_reading:
+        if self.takes_messages and not self._is_reading:
             self._is_reading = True
             self._transport.resume_reading()
 
@@ -289,12 +290,20 @@ class TransportConnection(Connection):
         code, reason = self.closing or (1000, "")
         while (piece := self._next_piece()) != b"":
             self._transport.write(piece)
-        self._transport.close(code, reason, self._limits.close_timeout_s)
+        self._close(code, reason)
 
     def _abandon(self) -> None:
         # A frame that was begun is finished, so that the peer, should it read on, learns why.
         self._end_as(OVERLOADED, "too slow")
-        self._transport.close(OVERLOADED, "too slow", self._limits.close_timeout_s)
+        self._close(OVERLOADED, "too slow")
+
+    def _close(self, code: int, reason: str) -> None:
+        if not (
+            self._is_reading or self.takes_messages
+        ):  # the peer's close frame stands behind what nobody takes
+            self._is_reading = True
+            self._transport.resume_reading()
+        self._transport.close(code, reason, self._limits.close_timeout_s)
 
     def failed(self, code: int) -> None:
         """See :class:`Receiver`."""
@@ -302,6 +311,7 @@ class TransportConnection(Connection):
 
     def lost(self, code: int, reason: str) -> None:
         """See :class:`Receiver`."""
+        self._is_reading = True  # there is nothing any more that could be resumed
         self._session.gone()
         code, reason = self.closing or (code, reason)
         self._end_as(code, reason)

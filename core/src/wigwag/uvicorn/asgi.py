@@ -121,7 +121,7 @@ class AsgiCall:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
         elif self._stage is _Stage.ACCEPTED:
             self._stage = _Stage.OVER
-            self._protocol.close(INTERNAL_ERROR if failed else NORMAL, "")
+            self._close(INTERNAL_ERROR if failed else NORMAL)
         elif self._stage is _Stage.RESPONDING:
             self._finish()
         self._scope = {}  # its extension is us
@@ -163,6 +163,8 @@ class AsgiCall:
 
     def received(self, message: str | bytes) -> None:
         """See :class:`~wigwag.sockets.transport.Receiver`."""
+        if self._stage is not _Stage.ACCEPTED:  # it was told that no more comes
+            return
         event: Event
         if isinstance(message, str):
             event = {"type": "websocket.receive", "text": message}
@@ -206,7 +208,7 @@ class AsgiCall:
         elif self._stage is _Stage.ACCEPTED:
             self._stage = _Stage.OVER
             self._disconnected(GOING_AWAY, "")
-            self._protocol.close(GOING_AWAY, "")
+            self._close(GOING_AWAY)
         elif self._stage is _Stage.RESPONDING:
             self._finish()
 
@@ -287,7 +289,7 @@ class AsgiCall:
             check_close_code(code)
             self._stage = _Stage.CLOSED
             self._disconnected(code, reason)
-            self._protocol.close(code, reason)
+            self._close(code, reason)
         else:
             raise RuntimeError(f"unexpected ASGI message {kind!r}: the WebSocket is accepted")
 
@@ -318,6 +320,10 @@ class AsgiCall:
         self._log("[accepted]")
         self._stage = _Stage.ACCEPTED
         self._protocol.open(answer, None if agreed is None else agreed[1])
+
+    def _close(self, code: int, reason: str = "") -> None:
+        self._protocol.close(code, reason)
+        self._protocol.resume_reading()  # for the peer's close frame
 
     def _log(self, outcome: str) -> None:
         if logger.isEnabledFor(logging.INFO):

@@ -261,7 +261,7 @@ class WebSocketProtocol(asyncio.Protocol):
             event = parser.next()
             if isinstance(event, Control):
                 self._control(event)
-            elif event is not None and self._state == OPEN and self._receiver is not None:
+            elif event is not None and self._state != OVER and self._receiver is not None:
                 self._receiver.received(event)
             if self._is_held or self._state == OVER:
                 return
@@ -276,24 +276,23 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _read_rest(self) -> None:
         """Hand over what came before the end, now that no more comes; TCP waits with that end, TLS does not."""
-        was_open, self._state = self._state == OPEN, CLOSING  # nothing can be sent any more
+        self._state = CLOSING  # nothing can be sent any more
         if self._receiver is not None:
             self._receiver.pause_writing()
         try:
-            self._in_context(functools.partial(self._handle_rest, was_open))
+            self._in_context(self._handle_rest)
         except ProtocolError as exc:
             if self._receiver is not None:
                 self._receiver.failed(exc.code)
         except Exception:
             logger.exception("a WebSocket failed")
 
-    def _handle_rest(self, was_open: bool) -> None:
+    def _handle_rest(self) -> None:
         parser = self._parser
         assert parser is not None
         while self._receiver is not None and (event := parser.next()) is not None:
             if not isinstance(event, Control):
-                if was_open:
-                    self._receiver.received(event)
+                self._receiver.received(event)
             elif event.opcode == CLOSE:
                 self._end(*parse_close(event.payload))
 
@@ -330,7 +329,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """See :class:`~wigwag.sockets.transport.Transport`."""
-        if self._state <= OPEN:
+        if self._state != OVER:
             self._is_held = True
             self._stop_reading()
 
@@ -410,7 +409,6 @@ class WebSocketProtocol(asyncio.Protocol):
             self._send(encode_close(code, reason))
             self._state = CLOSING
             self._hub.set_deadline(self, timeout_s)
-            self.resume_reading()  # for the peer's close frame
 
     def _end_soon(self, end: Callable[[int, str], None], code: int, reason: str) -> None:
         """End it when this turn is over, so that what came before is answered by who can do so at once."""
