@@ -14,11 +14,13 @@ import wigwag
 from documents import ROOT
 from wigwag import Limits, Sockets, create_provider, errors
 from wigwag.local import Hub, LocalSettings
+from wigwag.service.draining import Drain, DrainCollector
 from wigwag.service.internal import create_internal_app
 from wigwag.service.metrics import exposition, registry_of
 from wigwag.service.refusals import Refusals
 from wigwag.service.workers.metrics import supervisor_numbers
 from wigwag.settings import ServiceSettings
+from wigwag.uvicorn.http import Gate
 from wigwag.wire import client as wire
 from wigwag.wire.client import TOO_MANY_JOINS, TOO_MANY_MESSAGES, TOO_MANY_TOPICS, UNAVAILABLE
 
@@ -125,7 +127,9 @@ def test_the_numbers_of_the_start_page_are_those_that_were_measured() -> None:
 
 
 def test_each_metric_is_documented() -> None:
-    page, _ = exposition(registry_of([create_provider("memory")], Refusals(), 9), "")
+    registry = registry_of([create_provider("memory")], Refusals(), 9)
+    registry.register(DrainCollector(Drain(ServiceSettings(), Gate())))
+    page, _ = exposition(registry, "")
     found = {
         line.split()[2]: line.split()[3]
         for line in page.decode().splitlines()

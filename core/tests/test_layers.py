@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "wigwag"
 LAYERS = (
     "errors",
     "background",
+    "pacing",
     "topics",
     "patterns",
     "node",

@@ -173,7 +173,15 @@ def test_the_directory_of_the_hub_is_removed(tmp_path: Path) -> None:
 def test_a_worker_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     write_chat(tmp_path)
     with (
-        serving("chat:app", "--workers", "2", cwd=tmp_path, WIGWAG_WORKER_STOP_TIMEOUT_S="1.5") as service,
+        serving(
+            "chat:app",
+            "--workers",
+            "2",
+            cwd=tmp_path,
+            WIGWAG_DRAIN_TIMEOUT_S="0.5",
+            WIGWAG_STOP_TIMEOUT_S="0.5",
+            WIGWAG_WORKER_STOP_TIMEOUT_S="2",
+        ) as service,
         two_on_two(service) as (_, first, two, _),
     ):
         os.kill(first, signal.SIGSTOP)
@@ -181,7 +189,7 @@ def test_a_worker_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
         assert close_code(two) == 1012
     assert code == 0
     assert (
-        f"worker 1 (pid {first}) did not end within 1.5 s (WIGWAG_WORKER_STOP_TIMEOUT_S): it is killed" in err
+        f"worker 1 (pid {first}) did not end within 2 s (WIGWAG_WORKER_STOP_TIMEOUT_S): it is killed" in err
     )
     assert is_gone(first)
 

@@ -50,12 +50,16 @@ class Fleet:
     def __init__(self, workers: list[Any], leaving: Sequence[Any] = ()) -> None:
         self.workers = workers
         self._leaving = leaving
+        self.is_draining = False
 
     def serving(self) -> Sequence[Any]:
         return self.workers
 
     def leaving(self) -> Sequence[Any]:
         return self._leaving
+
+    def drain(self) -> None:
+        self.is_draining = True
 
     def numbers(self) -> Iterable[Metric]:
         return ()
@@ -84,6 +88,16 @@ async def test_workers_answer_in_turn(provider: Provider) -> None:
         answers = [await client.post("/api/publish", json=HI) for _ in range(4)]
     assert [(answer.status_code, answer.json()) for answer in answers] == [(202, {"accepted": 1})] * 4
     assert [len(worker.asked) for worker in workers] == [2, 2]
+
+
+async def test_a_drain_is_of_all_workers_and_no_worker_is_asked(provider: Provider) -> None:
+    worker = FakeWorker(1, [provider])
+    fleet = Fleet([worker])
+    async with client_of(fleet) as client:
+        answer = await client.post("/api/drain")
+    assert (answer.status_code, answer.json()) == (202, {"draining": True})
+    assert fleet.is_draining
+    assert not worker.asked
 
 
 async def test_while_all_finish_those_answer(provider: Provider) -> None:

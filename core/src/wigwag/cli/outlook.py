@@ -12,7 +12,7 @@ from wigwag.cli.machine import Machine
 from wigwag.provider import ProviderSettings
 from wigwag.service.addresses import BACKLOG, is_local
 from wigwag.service.capacity import files_for, room_in
-from wigwag.service.served import GRACE_S
+from wigwag.service.draining import most_stop_s
 from wigwag.settings import CoreSettings, ServiceSettings
 
 #: Less room than this in a process is seldom meant: it is what a soft limit of 1024 files leaves.
@@ -231,21 +231,16 @@ class Outlook:
     def _of_grace(self) -> Iterator[Finding]:
         if self.plan.grace_s is None:
             return
-        grace_s, needed_s = self.plan.grace_s, stop_limit_s(self.provider)
+        grace_s, needed_s = self.plan.grace_s, most_stop_s(self.settings, self.provider)
         text = f"a process may take {needed_s:g} s to stop, and is killed after {grace_s:g}"
         if grace_s < needed_s:
             text += (
                 f": then clients are cut off without a word, and what is being published is lost; give it {needed_s:g} "
-                "(terminationGracePeriodSeconds, TimeoutStopSec), or lower WIGWAG_STOP_TIMEOUT_S"
+                "(terminationGracePeriodSeconds, TimeoutStopSec), or lower WIGWAG_DRAIN_TIMEOUT_S"
             )
             yield Finding("error", "grace", text)
         else:
             yield Finding("ok", "grace", text)
-
-
-def stop_limit_s(provider: ProviderSettings) -> float:
-    """How long a process has to end, from the signal on."""
-    return GRACE_S + 2 * provider.stop_timeout_s
 
 
 def of_reach(provider: str, scope: Scope, replicas: int | None) -> Finding | None:

@@ -16,6 +16,7 @@ from wigwag.frames import check_close_code
 from wigwag.node import node_tag_of
 from wigwag.provider import Provider
 from wigwag.service.access import ApiKeys, RequireAccess
+from wigwag.service.draining import Drain, DrainCollector
 from wigwag.service.messages import Content, Disconnect, ToAll, ToSocket, ToTopic, decode, prepare
 from wigwag.service.metrics import exposition, registry_of
 from wigwag.service.publishing import NO_PROVIDER, Answer, distinct, publish_all, refusal, running
@@ -36,17 +37,18 @@ def create_internal_app(
     obstacles: Callable[[], Sequence[str]] = tuple,
     unready_after_s: float = 0.0,
     max_sockets: int | None = None,
+    drain: Drain | None = None,
 ) -> Starlette:
     """The application of the internal port, over the providers that are in the list when it is asked.
 
     ``api_keys`` are what publishers bring; without any only programs of this machine are served. Health and
     metrics ask for no key.  ``refusals`` counts who is refused, here and elsewhere; ``obstacles`` says why clients
     can't be served, beside what the providers say; ``unready_after_s``: see :class:`Readiness`;
-    ``max_sockets`` is how many sockets are let in.
+    ``max_sockets`` is how many sockets are let in; ``drain`` is what ``POST /api/drain`` begins.
     """
     refusals = refusals or Refusals()
     readiness = Readiness(providers, obstacles, unready_after_s=unready_after_s)
-    api = InternalApi(providers, refusals, readiness, max_sockets)
+    api = InternalApi(providers, refusals, readiness, max_sockets, drain)
     return Starlette(
         routes=[
             Mount(
@@ -57,6 +59,7 @@ def create_internal_app(
                     Route("/send", api.deliver(ToSocket), methods=["POST"]),
                     Route("/disconnect", api.disconnect, methods=["POST"]),
                     Route("/topics/{topic}", api.topic, methods=["GET"]),
+                    Route("/drain", api.drain, methods=["POST"]),
                 ],
                 middleware=[
                     Middleware(RequireAccess, api_keys=api_keys, refused=refusals.api),
@@ -85,10 +88,14 @@ class InternalApi:
         refusals: Refusals,
         readiness: Readiness,
         max_sockets: int | None,
+        drain: Drain | None,
     ) -> None:
         self._providers = providers
         self._registry = registry_of(providers, refusals, max_sockets)
         self._readiness = readiness
+        self._drain = drain
+        if drain is not None:
+            self._registry.register(DrainCollector(drain))
 
     def deliver(self, kind: type[Content]) -> Endpoint:
         """The endpoint that delivers messages of this kind, one or several."""
@@ -128,6 +135,13 @@ class InternalApi:
         ]
         total = sum(count for node in nodes if isinstance(count := node["sockets"], int))
         return JSONResponse({"topic": topic, "sockets": total, "nodes": nodes})
+
+    async def drain(self, request: Request) -> Response:
+        """Begin what SIGTERM begins; once it has begun, nothing more."""
+        if self._drain is None:
+            raise HTTPException(404)
+        self._drain.begin()
+        return JSONResponse({"draining": True}, 202)
 
     async def livez(self, request: Request) -> Response:
         """The process answers.  Nothing else is looked at."""

@@ -25,6 +25,7 @@ from wigwag.service.app import create_app
 from wigwag.service.banner import banner
 from wigwag.service.capacity import capacity, raise_file_limit
 from wigwag.service.clients import Clients, clients_of
+from wigwag.service.draining import GRACE_S, Drain
 from wigwag.service.internal import create_internal_app
 from wigwag.service.loading import Watched
 from wigwag.service.publishing import running
@@ -36,8 +37,6 @@ from wigwag.uvicorn.http import Gate, limited_http
 
 logger: logging.Logger = logging.getLogger("wigwag.service")
 
-#: How long requests and sockets have to end once the server stops. In seconds.
-GRACE_S: Final = 5
 #: What a message of an application's own may be at most, whatever its limits; uvicorn's default.
 _APP_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
@@ -100,6 +99,7 @@ class Served:
             head_timeout_s=settings.handshake_timeout_s,
             refused=access.refusals.connections,
         )
+        self.drain: Drain = Drain(settings, self._gate)
         clients = access.clients
         only_local = clients is None and is_local(settings.listen) and not settings.insecure
         self._app = app or create_app(settings, core, clients=clients, only_local=only_local)
@@ -130,10 +130,12 @@ class Served:
             obstacles=self._obstacles,
             unready_after_s=self._settings.unready_after_s,
             max_sockets=self._max_sockets,
+            drain=self.drain,
         )
 
     def _obstacles(self) -> Sequence[str]:
-        found = [] if self._access.clients is None else self._access.clients.obstacles
+        found = ["draining"] if self.drain.is_draining else []
+        found += [] if self._access.clients is None else self._access.clients.obstacles
         if self._gate.is_full:
             found.append(f"full: {self._gate.sockets} sockets (WIGWAG_MAX_CONNECTIONS)")
         return found

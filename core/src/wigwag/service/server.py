@@ -36,8 +36,9 @@ def serve(
 ) -> None:
     """Run until SIGINT or SIGTERM: the stock service, or ``app``, and the internal port beside it.
 
-    On a signal the public server stops first, closing its sockets with 1012; then the application's lifespan
-    ends, with what is being published; then the internal server stops.  A second signal ends it at once.
+    On a signal it drains first: sockets are closed with 1012, at a pace.  Then the public server stops; then the
+    application's lifespan ends, with what is being published; then the internal server stops.  SIGINT leaves out the
+    delay before; a second signal ends it at once.
 
     Raises:
         SettingsError: what is asked is not safe, or the application can't be imported.
@@ -120,16 +121,20 @@ class _Service:
             inner.start_soon(internal.serve, [internal_socket])
             await internal.listening.wait()
             self._announce()
+            await self._served.drain.run(public.server_state.connections)
+            public.should_exit = True
             await public_done.wait()
             internal.should_exit = True
 
     async def _obey_signals(self, everything: anyio.CancelScope, public: Server) -> None:
+        was_asked = False
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                self._was_killed = public.should_exit
-                if self._was_killed or not public.listening.is_set():
+            async for sent in signals:
+                self._was_killed = was_asked
+                if was_asked or not public.listening.is_set():
                     everything.cancel()
-                public.should_exit = True
+                was_asked = True
+                self._served.drain.begin(delay_s=0 if sent == signal.SIGINT else None)
 
     def _announce(self) -> None:
         announce(self._served.banner(), self._settings)

@@ -56,8 +56,20 @@ class ServiceSettings:
         30.0,
         "How long a worker may be silent, since its event loop is blocked, before it is killed and replaced.",
     )
-    worker_stop_timeout_s: float = setting(
-        30.0, "How long a worker has to end when it is asked to, before it is killed."
+    worker_stop_timeout_s: float | None = setting(
+        None,
+        "How long a worker has to end when it is asked to, before it is killed. Unless set, what a drain may take.",
+    )
+    drain_delay_s: float = setting(
+        0.0,
+        "How long everything goes on after SIGTERM, with `/readyz` at 503, so that load balancers notice.",
+        at_least=0,
+    )
+    drain_timeout_s: float = setting(20.0, "Within how long, after that, all sockets are closed with 1012.")
+    drain_per_s: float = setting(
+        500.0,
+        "How many sockets are closed in a second then; more where they would not all be closed in time.",
+        above=0,
     )
     api_key: Secrets | None = setting(
         None,

@@ -26,6 +26,7 @@ from wigwag.uvicorn.hub import Hub, hub_of
 MAX_WAITING: Final = 16
 #: When a client that is refused for now should come again: within so many seconds, not all at once.
 _RETRY_WITHIN_S: Final = (1, 5)
+_WHY_NOT: Final = {"draining": "this replica is going away"}
 
 
 class Gate:
@@ -55,6 +56,8 @@ class Gate:
         self.max_sockets = max_sockets
         self.head_timeout_s = head_timeout_s
         self.refused: Counter[str] = Counter() if refused is None else refused
+        #: Whether the server is about to end: no more sockets are let in.
+        self.is_closing: bool = False
         self._spare = spare_connections
         self._rate: TokenBucket | None = None
         if handshakes_per_s is not None:
@@ -98,6 +101,8 @@ class Gate:
 
     def why_not(self) -> str | None:
         """Why one more handshake is not to be answered now; None where it is."""
+        if self.is_closing:
+            return "draining"
         if self.is_full:
             return "sockets"
         if self._rate is not None and not self._rate.take():
@@ -257,7 +262,8 @@ class HttpProtocol(HttpToolsProtocol):
         why = self._gate.why_not()
         if why is not None:
             headers = [(b"retry-after", b"%d" % random.randint(*_RETRY_WITHIN_S))]
-            self._refuse(why, Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", headers))
+            text = _WHY_NOT.get(why, "too many connections")
+            self._refuse(why, Refused(HTTPStatus.SERVICE_UNAVAILABLE, text, headers))
             return
         self._gate.gone(self)
         self._hub.drop_deadline(self)

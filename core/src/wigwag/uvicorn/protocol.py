@@ -181,6 +181,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._read_rest()
         self._end(ABNORMAL, "")
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether its end has begun: a close frame was sent, or it is over."""
+        return self._state > OPEN
+
     def shutdown(self) -> None:
         """uvicorn's: the server stops."""
         if self._receiver is not None:

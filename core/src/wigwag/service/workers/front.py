@@ -44,6 +44,10 @@ class Workers(Protocol):
         """Those that finish what they have."""
         ...
 
+    def drain(self) -> None:
+        """Have all end, as SIGTERM does."""
+        ...
+
     def numbers(self) -> Iterable[Metric]:
         """What the supervisor counts itself."""
         ...
@@ -52,7 +56,7 @@ class Workers(Protocol):
 def create_front(workers: Workers, access: Access) -> Starlette:
     """The application, over the workers that are there when it is asked.
 
-    What is asked of ``/api`` any one of them answers; of health and metrics, all.
+    What is asked of ``/api`` any one of them answers, but for ``/api/drain``; of health and metrics, all.
     """
     front = _Front(workers, access.refusals)
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -60,7 +64,10 @@ def create_front(workers: Workers, access: Access) -> Starlette:
         routes=[
             Mount(
                 "/api",
-                routes=[Route("/{path:path}", front.relay, methods=methods)],
+                routes=[
+                    Route("/drain", front.drain, methods=["POST"]),
+                    Route("/{path:path}", front.relay, methods=methods),
+                ],
                 middleware=[Middleware(RequireAccess, api_keys=access.api_keys, refused=access.refusals.api)],
             ),
             Route("/livez", front.livez, methods=["GET"]),
@@ -92,6 +99,11 @@ class _Front:
         except TimeoutError:
             return _in_doubt(f"the worker that was asked did not answer within {_ASK_LIMIT_S:g} s")
         return _response(answer)
+
+    async def drain(self, request: Request) -> Response:
+        """Begin what SIGTERM begins; once it has begun, nothing more."""
+        self._workers.drain()
+        return JSONResponse({"draining": True}, 202)
 
     async def livez(self, request: Request) -> Response:
         """The supervisor answers.  Workers that do not live are its own to start anew."""

@@ -77,7 +77,19 @@ class Answer(msgspec.Struct, tag="answer"):
     body: bytes
 
 
-FromWorker = Ready | Failed | Load | Leaving | Answer
+class Drain(msgspec.Struct, tag="drain"):
+    """Close your sockets, after so long, so many in a second: a worker's share of what the service is to do."""
+
+    delay_s: float
+    per_s: float
+
+
+class Drained(msgspec.Struct, tag="drained"):
+    """A worker has no sockets any more, or no time left for them.  What else it does it goes on doing."""
+
+
+FromWorker = Ready | Failed | Load | Leaving | Answer | Drained
+ToWorker = Ask | Drain
 
 _pack = msgspec.msgpack.Encoder().encode
 

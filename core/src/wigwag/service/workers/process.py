@@ -22,6 +22,8 @@ from wigwag.service.workers.messages import (
     Answer,
     Ask,
     Channel,
+    Drain,
+    Drained,
     Failed,
     FromWorker,
     Leaving,
@@ -85,6 +87,8 @@ class Worker:
         self.silent_looks: int = 0
         #: It is ready, or will not be.
         self.settled: anyio.Event = anyio.Event()
+        #: It has closed its sockets, as it was told to.
+        self.drained: anyio.Event = anyio.Event()
         self.ended: anyio.Event = anyio.Event()
 
     def __str__(self) -> str:
@@ -137,10 +141,16 @@ class Worker:
             if not waiting.done():
                 waiting.set_exception(WorkerGone)
         self.settled.set()
+        self.drained.set()
         self.ended.set()
         for connection in self._untaken:
             self._give_back(connection)
         self._untaken.clear()
+
+    def drain(self, delay_s: float, per_s: float) -> None:
+        """Have it close its sockets.  Told again, it may leave out the delay, and nothing more."""
+        if self._channel is not None:
+            self._channel.send(Drain(delay_s, per_s))
 
     def finish(self) -> None:
         """Have it end when it has done what it was given; it is handed nothing more."""
@@ -242,6 +252,8 @@ class Worker:
             self._on_room()
         elif isinstance(message, Failed):
             self._failed = message
+        elif isinstance(message, Drained):
+            self.drained.set()
         elif isinstance(message, Leaving):
             logger.info("%s was asked to end by somebody else; another one starts when it has", self)
             self.finish()

@@ -11,11 +11,13 @@ import anyio
 from wigwag.factory import PREFIX, provider_of_workers
 from wigwag.local import Hub, hub_settings_of
 from wigwag.local.settings import PREFIX as LOCAL_PREFIX
+from wigwag.provider import ProviderSettings
 from wigwag.service.capacity import raise_file_limit
+from wigwag.service.draining import stop_limit_s
 from wigwag.service.served import Access, set_up_logging
 from wigwag.service.server import bind_both
 from wigwag.service.workers.supervisor import Supervisor
-from wigwag.settings import ServiceSettings
+from wigwag.settings import ServiceSettings, load_settings
 
 
 def serve_with_workers(
@@ -28,8 +30,8 @@ def serve_with_workers(
 ) -> None:
     """Run until SIGINT or SIGTERM: the service in so many processes, and the internal port beside them.
 
-    On a signal no more connections are accepted, and every worker ends as one process alone would; a second signal
-    ends all at once.  On SIGHUP each worker in turn is replaced by a new one.
+    On a signal all drain as one process alone would, at one pace together; a second signal ends all at once.  On SIGHUP
+    each worker in turn is replaced by a new one, and drains.
 
     Raises:
         SettingsError: what is asked is not safe, or a worker says so of the application.
@@ -39,6 +41,7 @@ def serve_with_workers(
         KeyboardInterrupt: a second signal ended it.
     """
     environ = {**environ, f"{PREFIX}PROVIDER": provider_of_workers(environ)}
+    limit_s = stop_limit_s(settings, load_settings(ProviderSettings, PREFIX, environ))
     set_up_logging(settings)
     access = Access.of(settings, app)
     raise_file_limit()  # for each connection that is on its way to a worker
@@ -50,7 +53,9 @@ def serve_with_workers(
             hub_settings = bound.enter_context(hub_settings_of(environ))
             environ[f"{LOCAL_PREFIX}PATH"] = str(hub_settings.path)
             hub = Hub(hub_settings)
-        supervisor = Supervisor(settings, workers, environ, hub, access, app=app, app_dir=app_dir)
+        supervisor = Supervisor(
+            settings, workers, environ, hub, access, stop_limit_s=limit_s, app=app, app_dir=app_dir
+        )
         use_uvloop = importlib.util.find_spec("uvloop") is not None
         anyio.run(supervisor.run, public, internal, backend_options={"use_uvloop": use_uvloop})
 

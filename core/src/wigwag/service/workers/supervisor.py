@@ -30,6 +30,8 @@ _STEADY_S: Final = 30.0
 _MOST_ENDS: Final = 5
 #: How often it is looked whether a worker has said something, within the time that it may be silent.
 _LOOKS: Final = 10
+#: How much longer than a drain takes it is waited for a worker's word that it has ended.
+_ANSWER_S: Final = 1.0
 _BACKOFF_S: Final = 0.25
 _BACKOFF_CAP_S: Final = 5.0
 
@@ -58,15 +60,17 @@ class Supervisor:
         hub: Hub | None,
         access: Access,
         *,
+        stop_limit_s: float,
         app: str | None,
         app_dir: str | None,
     ) -> None:
-        """``environ``: that of the workers."""
+        """``environ``: that of the workers; ``stop_limit_s``: how long one has to end."""
         self._settings = settings
         self._workers = workers
         self._environ = environ
         self._hub = hub
         self._access = access
+        self._stop_limit_s = stop_limit_s
         self._app = app
         self._app_dir = app_dir
         self._slots: list[Slot] = []
@@ -76,6 +80,7 @@ class Supervisor:
         self._to_stop = anyio.Event()
         self._to_reload = anyio.Event()
         self._has_started = False
+        self._is_hurried = False
         self._was_killed = False
         self._error: WigwagError | None = None
 
@@ -131,8 +136,8 @@ class Supervisor:
             self._tasks.start_soon(self._reload_when_asked)
             self._tasks.start_soon(self._access.watch)
             await self._to_stop.wait()
-        self._acceptor.close()
         await self._end_all()
+        self._acceptor.close()
         if front.listening.is_set():
             front.should_exit = True
             await front_ended.wait()
@@ -248,7 +253,8 @@ class Supervisor:
                 old = await self._replace(slot)
                 if old is None:
                     break
-                await self._end(old)
+                old.drain(0.0, self._settings.drain_per_s)
+                await self._finish(old, self._stop_limit_s)
             else:
                 logger.info("reloaded")
 
@@ -271,23 +277,48 @@ class Supervisor:
 
     # Ending
 
-    async def _end_all(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            for worker in {slot.worker for slot in self._slots} | self._leaving:
-                tasks.start_soon(self._end, worker)
+    def drain(self, *, hurried: bool = False) -> None:
+        """Have all end; ``hurried``: without the delay before."""
+        self._is_hurried |= hurried
+        if hurried and self._to_stop.is_set():
+            for worker in self.serving():
+                worker.drain(0.0, self._settings.drain_per_s)
+        self._to_stop.set()
 
-    async def _end(self, worker: Worker) -> None:
-        """Have a worker finish, and kill it if that takes too long."""
-        limit_s = self._settings.worker_stop_timeout_s
+    async def _end_all(self) -> None:
+        """Have all close their sockets, at one pace together, and finish."""
+        settings = self._settings
+        delay_s = settings.drain_delay_s if self._has_started and not self._is_hurried else 0.0
+        ends_at = anyio.current_time() + self._stop_limit_s
+        serving = self.serving()
+        everything = sum(worker.connections + 1 for worker in serving)
+        async with anyio.create_task_group() as tasks:
+            for worker in serving:
+                worker.drain(delay_s, settings.drain_per_s * (worker.connections + 1) / everything)
+                tasks.start_soon(self._finish_drained, worker, delay_s + settings.drain_timeout_s, ends_at)
+            for worker in ({slot.worker for slot in self._slots} | self._leaving).difference(serving):
+                tasks.start_soon(self._finish, worker, self._stop_limit_s)
+
+    async def _finish_drained(self, worker: Worker, drain_s: float, ends_at: float) -> None:
+        with anyio.move_on_after(drain_s + _ANSWER_S):
+            await worker.drained.wait()
+        await self._finish(worker, max(0.0, ends_at - anyio.current_time()))
+
+    async def _finish(self, worker: Worker, limit_s: float) -> None:
+        """Hand it no more connections, so that it ends, and kill it if that takes too long."""
         self._leaving.add(worker)
         if worker.ready is None:  # it has begun nothing that it could finish
             worker.kill()
         worker.finish()
+        if self._to_stop.is_set() and not self.serving():
+            self._acceptor.close()
         with anyio.move_on_after(limit_s) as limit:
             await worker.ended.wait()
         if limit.cancelled_caught:
             logger.error(
-                "%s did not end within %g s (WIGWAG_WORKER_STOP_TIMEOUT_S): it is killed", worker, limit_s
+                "%s did not end within %g s (WIGWAG_WORKER_STOP_TIMEOUT_S): it is killed",
+                worker,
+                self._stop_limit_s,
             )
             worker.kill()
             await worker.ended.wait()
@@ -295,16 +326,18 @@ class Supervisor:
 
     async def _obey_signals(self) -> None:
         has_terminal = _has_terminal()
+        was_asked = False
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             async for sent in signals:
                 if sent == signal.SIGHUP and not (has_terminal and not _has_terminal()):
                     if self._has_started:
                         self._to_reload.set()
-                elif self._to_stop.is_set():
+                elif was_asked or (self._to_stop.is_set() and self._error is not None):
                     self._was_killed = True
                     self._tasks.cancel_scope.cancel()
                 else:  # SIGHUP too, where the terminal was closed
-                    self._to_stop.set()
+                    was_asked = True
+                    self.drain(hurried=sent != signal.SIGTERM)
 
     # For the internal port
 

@@ -23,7 +23,20 @@ from wigwag.service.addresses import CannotServe
 from wigwag.service.loading import load_app
 from wigwag.service.publishing import running
 from wigwag.service.served import Access, Served, Server, first_of, set_up_logging
-from wigwag.service.workers.messages import Ask, Channel, Failed, Leaving, Load, Ready, Spec, pack
+from wigwag.service.workers.messages import (
+    Answer,
+    Ask,
+    Channel,
+    Drain,
+    Drained,
+    Failed,
+    Leaving,
+    Load,
+    Ready,
+    Spec,
+    ToWorker,
+    pack,
+)
 from wigwag.service.workers.relay import answer_to
 from wigwag.settings import ServiceSettings, load_settings
 
@@ -34,6 +47,8 @@ _HEARD_S: Final = 3.0
 _LOOK_S: Final = 0.01
 #: How long who came last has to say what it wants, before the server ends.
 _LAST_S: Final = 0.1
+#: How long requests of the internal port have to be answered, when all that they could wait for has ended.
+_ANSWERS_S: Final = 1.0
 _REPORT_S: Final = 0.05
 _AT_ONCE: Final = 64
 
@@ -80,8 +95,13 @@ class _Service:
         self._internal = self._served.internal_app()
         self._told = Load(0, 0)
         self._sign_of_life_s = settings.worker_timeout_s / 4
+        #: How many sockets a second it closes where nobody is there to say how many.
+        self._per_s = settings.drain_per_s / spec.workers
         self._asks: anyio.abc.TaskGroup
-        self._channel: Channel[Ask]
+        self._channel: Channel[ToWorker]
+        self._unanswered = 0
+        #: The application has ended.
+        self._is_over = False
 
     async def run(self, control: socket.socket, connections: socket.socket) -> None:
         """Start the application, serve, and end when there are no more connections to come."""
@@ -101,6 +121,7 @@ class _Service:
         self, tasks: anyio.abc.TaskGroup, public: Server, control: socket.socket, connections: socket.socket
     ) -> None:
         self._asks = tasks
+        drain = self._served.drain
         incoming = _Incoming(connections, public, tasks, self._tell)
 
         def supervisor_is_gone() -> None:
@@ -110,9 +131,19 @@ class _Service:
 
         async def serve() -> None:
             await public.serve([])
+            await self._answered()
+            self._is_over = True
             tasks.cancel_scope.cancel()
 
-        self._channel = Channel(Ask, self._asked, supervisor_is_gone)
+        async def finish() -> None:
+            """When there are no more connections to come, and its sockets are closed at the pace that it was told."""
+            await incoming.ended.wait()
+            drain.begin(delay_s=0, per_s=self._per_s)
+            await drained.wait()
+            public.should_exit = True
+
+        drained = anyio.Event()
+        self._channel = Channel(ToWorker, self._told_to, supervisor_is_gone)
         loop = asyncio.get_running_loop()
         control.setblocking(False)
         await loop.create_unix_connection(lambda: self._channel, sock=control)
@@ -123,6 +154,15 @@ class _Service:
         self._channel.send(Ready(self._served.banner(self._spec.workers), self._served.has_provider))
         incoming.open()
         tasks.start_soon(self._report, incoming)
+        tasks.start_soon(finish)
+        await drain.run(public.server_state.connections)
+        drained.set()
+        self._channel.send(Drained())
+
+    async def _answered(self) -> None:
+        with anyio.move_on_after(_ANSWERS_S):
+            while self._unanswered:  # noqa: ASYNC110
+                await anyio.sleep(_LOOK_S)  # nobody tells
 
     async def _heard(self) -> None:
         """Wait a little for the brokers: who connects earlier is told that it may have missed something."""
@@ -156,11 +196,20 @@ class _Service:
                 self._tell(load)
                 silent_s = 0.0
 
-    def _asked(self, ask: Ask) -> None:
-        self._asks.start_soon(self._answer, ask)
+    def _told_to(self, message: ToWorker) -> None:
+        if isinstance(message, Drain):
+            self._served.drain.begin(delay_s=message.delay_s, per_s=message.per_s)
+        elif self._is_over:
+            self._channel.send(_gone(message))
+        else:
+            self._unanswered += 1
+            self._asks.start_soon(self._answer, message)
 
     async def _answer(self, ask: Ask) -> None:
-        self._channel.send(await answer_to(ask, self._internal))
+        try:
+            self._channel.send(await answer_to(ask, self._internal))
+        finally:
+            self._unanswered -= 1
 
 
 class _Incoming:
@@ -181,6 +230,8 @@ class _Incoming:
         self._received = 0
         self._pending = 0
         self._is_open = False
+        #: There are no more to come, and who came last has had time to say what it wants.
+        self.ended: anyio.Event = anyio.Event()
 
     @property
     def load(self) -> Load:
@@ -194,15 +245,12 @@ class _Incoming:
         self._loop.add_reader(self._source.fileno(), self._read)
 
     def close(self) -> None:
-        """Take no more; the server ends."""
+        """Take no more: that the server is to end."""
         if self._is_open:
             self._is_open = False
             self._loop.remove_reader(self._source.fileno())
             self._source.close()
-            self._loop.call_later(_LAST_S, self._end)
-
-    def _end(self) -> None:
-        self._public.should_exit = True
+            self._loop.call_later(_LAST_S, self.ended.set)
 
     def _read(self) -> None:
         self._receive()
@@ -234,3 +282,9 @@ class _Incoming:
             connection.close()
         finally:
             self._pending -= 1
+
+
+def _gone(ask: Ask) -> Answer:
+    """The answer to what is asked when there is nobody left to do it."""
+    body = msgspec.json.encode({"error": "not accepted, nothing was sent: this worker has ended"})
+    return Answer(ask.id, 503, [(b"content-type", b"application/json")], body)
