@@ -253,8 +253,11 @@ def test_who_does_not_answer_the_close_does_not_hold_it(tmp_path: Path) -> None:
 @pytest.mark.needs("redis-server")
 def test_a_publish_on_its_way_to_a_broker_that_is_slow_is_answered_truthfully(redis: RedisServer) -> None:
     variables = {"WIGWAG_PROVIDER": "redis", "WIGWAG_REDIS_URL": redis.url}
-    with serving(**variables) as service, serving(**variables) as other, connect(other.ws) as listener:
-        wait_until(lambda: service.get(f"{service.internal}/readyz")[0] == 200, "it is ready", LIMIT_S)
+    with ExitStack() as stack:
+        service, other = (stack.enter_context(serving(**variables)) for _ in range(2))
+        for each in (service, other):
+            wait_until(lambda url=each.internal: is_ready(url), "it is ready", LIMIT_S)  # type: ignore[misc]
+        listener = stack.enter_context(connect(other.ws))
         ask(listener, "room.join", room="lobby")
         redis.pause()
         with httpx.Client(timeout=LIMIT_S) as client:
@@ -272,6 +275,10 @@ def test_a_publish_on_its_way_to_a_broker_that_is_slow_is_answered_truthfully(re
         assert answers[0].status_code == 202
         assert listener.recv(LIMIT_S) == "hi"
         assert service.process.wait(LIMIT_S) == 0
+
+
+def is_ready(internal: str) -> bool:
+    return httpx.get(f"{internal}/readyz", timeout=LIMIT_S).status_code == 200
 
 
 def _listens(service: Service) -> bool:
