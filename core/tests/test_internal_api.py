@@ -114,6 +114,16 @@ async def test_a_topic_is_counted_with_the_nodes_that_answered(api: Api) -> None
     assert response.json() == {"topic": "room:1", "sockets": 2, "nodes": nodes}
 
 
+async def test_the_sockets_of_the_cluster_are_counted_with_the_nodes_that_answered(api: Api) -> None:
+    api.attach()
+    api.attach()
+    assert api.provider.node is not None
+    node = {"node": api.provider.node.tag, "provider": api.provider.name, "sockets": 2, "leaving": False}
+    assert (await api.client.get("/api/nodes")).json() == {"sockets": 2, "nodes": [node]}
+    api.provider.node.leave()
+    assert (await api.client.get("/api/nodes")).json()["nodes"] == [{**node, "leaving": True}]
+
+
 async def test_it_publishes_through_every_provider_of_the_application() -> None:
     async with (
         Provider(MemoryBroker(), name="a") as a,

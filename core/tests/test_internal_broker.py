@@ -105,6 +105,7 @@ async def test_through_one_provider_and_not_the_other_is_in_doubt() -> None:
         ("POST", "/api/publish", LOBBY),
         ("POST", "/api/disconnect", {"user": "a"}),
         ("GET", "/api/topics/lobby", None),
+        ("GET", "/api/nodes", None),
     ],
 )
 async def test_without_a_provider_the_answer_says_so(method: str, path: str, body: object) -> None:

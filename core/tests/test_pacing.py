@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clocks import backend, jump, settle
@@ -28,6 +28,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return backend(request.param)
 
 
+@settings(deadline=None, max_examples=50)
 @given(COUNTS, RATES, LIMITS, JITTERS)
 def test_each_has_its_moment_in_order_and_none_is_beyond_the_limit(
     count: int, per_s: float, limit_s: float, jitter: Jitter
@@ -38,6 +39,7 @@ def test_each_has_its_moment_in_order_and_none_is_beyond_the_limit(
     assert all(0 <= moment <= limit_s for moment in plan)
 
 
+@settings(deadline=None, max_examples=50)
 @given(COUNTS, RATES, st.floats(0.01, 60), JITTERS, st.floats(0.01, 10))
 def test_in_no_stretch_of_time_are_there_more_than_the_rate_and_the_limit_ask_for(
     count: int, per_s: float, limit_s: float, jitter: Jitter, window_s: float
@@ -52,6 +54,7 @@ def test_in_no_stretch_of_time_are_there_more_than_the_rate_and_the_limit_ask_fo
         assert within <= most
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(1, 2000), RATES, JITTERS)
 def test_where_there_is_time_the_rate_is_kept_and_not_gone_below(
     count: int, per_s: float, jitter: Jitter

@@ -169,6 +169,19 @@ async def test_a_topic_is_counted_on_every_node_that_answers(world: World) -> No
     assert nodes[1].provider.node._commands._asked == {}  # type: ignore[union-attr]
 
 
+async def test_the_sockets_of_each_node_that_answers_are_counted(world: World) -> None:
+    nodes = [await world.node() for _ in range(3)]
+    tags = [node.provider.node.tag for node in nodes]  # type: ignore[union-attr]
+    for node, count in zip(nodes, (2, 1, 0), strict=True):
+        for _ in range(count):
+            node.attach()
+    nodes[2].provider.node.leave()  # type: ignore[union-attr]
+    counts = await nodes[1].provider.count_sockets()
+    assert counts == dict(zip(tags, ((2, False), (1, False), (0, True)), strict=True))
+    nodes[0].broker.is_deaf = True
+    assert set(await nodes[1].provider.count_sockets()) == set(tags[1:])
+
+
 async def test_two_counts_at_once_do_not_mix(world: World) -> None:
     node, other = await world.node(), await world.node()
     await other.join("a")

@@ -1,10 +1,10 @@
-"""What nodes say to each other beside messages: close that socket, count this topic."""
+"""What nodes say to each other beside messages: close that socket, count this topic, say how many you have."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import anyio
 import msgspec
@@ -49,10 +49,35 @@ class Counted(msgspec.Struct, tag="counted"):
     sockets: Annotated[int, msgspec.Meta(ge=0)]
 
 
-Command = Close | Count | Counted
+class Look(msgspec.Struct, tag="look"):
+    """How many sockets have you?  Answer to that node's channel."""
+
+    ask: int
+    node: Tag
+
+
+class Seen(msgspec.Struct, tag="seen"):
+    """The answer."""
+
+    ask: int
+    node: Tag
+    sockets: Annotated[int, msgspec.Meta(ge=0)]
+    #: Whether it is about to end.
+    leaving: bool = False
+
+
+Command = Close | Count | Counted | Look | Seen
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Command).decode
+
+
+class NodeCount(NamedTuple):
+    """What a node says of itself."""
+
+    sockets: int
+    #: Whether it is about to end, so that sockets should not be counted on to stay.
+    is_leaving: bool
 
 
 class Commands:
@@ -63,7 +88,9 @@ class Commands:
         self._fanout = fanout
         self._post = post  # (channel, payload): fire and forget
         self._numbers = itertools.count(1)
-        self._asked: dict[int, dict[str, int]] = {}
+        self._asked: dict[int, dict[str, Counted | Seen]] = {}
+        #: Whether this node is about to end; its process says so.
+        self.is_leaving: bool = False
         self._second_began = 0.0
         self._answers = 0
 
@@ -77,14 +104,34 @@ class Commands:
 
     async def count(self, topic: str, timeout_s: float) -> dict[str, int]:
         """Ask every node how many sockets want the topic: node tag → count, of those that answered."""
+        answers = await self._ask(lambda ask: Count(topic, ask, self._tag), timeout_s)
+        counts = {node: answer.sockets for node, answer in answers.items()}
+        counts[self._tag] = len(self._fanout.interest.sockets(topic))
+        return counts
+
+    async def look(self, timeout_s: float) -> dict[str, NodeCount]:
+        """Ask every node how many sockets it has, likewise."""
+        answers = await self._ask(lambda ask: Look(ask, self._tag), timeout_s)
+        seen = {
+            node: NodeCount(answer.sockets, answer.leaving)
+            for node, answer in answers.items()
+            if isinstance(answer, Seen)
+        }
+        seen[self._tag] = self.own_count()
+        return seen
+
+    def own_count(self) -> NodeCount:
+        """What this node answers."""
+        return NodeCount(len(self._fanout.sockets), self.is_leaving)
+
+    async def _ask(self, command: Callable[[int], Command], timeout_s: float) -> dict[str, Counted | Seen]:
         ask = next(self._numbers)
         answers = self._asked[ask] = {}
         try:
-            self._post(BROADCAST_CHANNEL, _encode(Count(topic, ask, self._tag)))
+            self._post(BROADCAST_CHANNEL, _encode(command(ask)))
             await anyio.sleep(timeout_s)
         finally:
             del self._asked[ask]
-        answers[self._tag] = len(self._fanout.interest.sockets(topic))
         return answers
 
     def do(self, payload: bytes) -> None:
@@ -97,17 +144,22 @@ class Commands:
         if isinstance(command, Close):
             self._close(command)
         elif isinstance(command, Count):
-            self._answer(command)
+            self._answer(
+                command.node,
+                Counted(command.ask, self._tag, len(self._fanout.interest.sockets(command.topic))),
+            )
+        elif isinstance(command, Look):
+            count = self.own_count()
+            self._answer(command.node, Seen(command.ask, self._tag, count.sockets, count.is_leaving))
         elif command.ask in self._asked and len(self._asked[command.ask]) < _MOST_NODES:
-            self._asked[command.ask][command.node] = command.sockets
+            self._asked[command.ask][command.node] = command
 
-    def _answer(self, command: Count) -> None:
+    def _answer(self, node: str, answer: Counted | Seen) -> None:
         if now() - self._second_began >= 1:
             self._second_began, self._answers = now(), 0
         self._answers += 1
         if self._answers <= _ANSWERS_PER_S:
-            sockets_here = len(self._fanout.interest.sockets(command.topic))
-            self._post(node_channel(command.node), _encode(Counted(command.ask, self._tag, sockets_here)))
+            self._post(node_channel(node), _encode(answer))
 
     def _close(self, command: Close) -> None:
         check_close_code(command.code)

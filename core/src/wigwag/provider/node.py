@@ -28,7 +28,7 @@ from wigwag.logs import current_node
 from wigwag.messages import encode_named
 from wigwag.node import BROADCAST_CHANNEL, new_node_tag, node_channel
 from wigwag.provider.channels import Channels
-from wigwag.provider.commands import Commands
+from wigwag.provider.commands import Commands, NodeCount
 from wigwag.provider.counters import Counters
 from wigwag.provider.fanout import Fanout
 from wigwag.provider.link import Link
@@ -270,6 +270,16 @@ class Node:
         if self.direct:
             return {self.tag: len(self._interest.sockets(topic))}
         return await self._commands.count(topic, timeout_s)
+
+    async def look(self, timeout_s: float) -> dict[str, NodeCount]:
+        """How many sockets each node has, by the tag of the node that said so."""
+        if self.direct:
+            return {self.tag: self._commands.own_count()}
+        return await self._commands.look(timeout_s)
+
+    def leave(self) -> None:
+        """The process is about to end: other nodes are told so when they look."""
+        self._commands.is_leaving = True
 
     async def _command(self, channel: str, command: bytes) -> None:
         await self._to_broker(channel, encode_envelope(COMMAND, channel, command))

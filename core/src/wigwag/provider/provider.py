@@ -16,6 +16,7 @@ from wigwag.frames import Frame, check_close_code
 from wigwag.interfaces import LocalSocket
 from wigwag.messages import encode_message, frame_of
 from wigwag.node import BROADCAST_CHANNEL, new_socket_id, node_tag_of
+from wigwag.provider.commands import NodeCount
 from wigwag.provider.counters import Counters
 from wigwag.provider.hosting import hosted
 from wigwag.provider.node import Node
@@ -326,6 +327,11 @@ class Provider:
     def node(self) -> Node | None:
         """The run in progress, for metrics and health; None when stopped."""
         return self._node
+
+    async def count_sockets(self) -> dict[str, NodeCount]:
+        """How many sockets each node has that answered within half a second, by its tag, and whether it is about to
+        end."""
+        return await self._running("can't count").look(_COUNT_TIMEOUT_S)
 
     async def count_topic(self, topic: str) -> dict[str, int]:
         """How many sockets want the topic on each node that answered within half a second."""

@@ -7,7 +7,7 @@ answers, and until sockets are closed new ones are let in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from wigwag.errors import SettingsError
 from wigwag.pacing import pace
-from wigwag.provider import ProviderSettings
+from wigwag.provider import Provider, ProviderSettings
 from wigwag.provider.signal import Latch
 from wigwag.settings import ServiceSettings
 from wigwag.uvicorn import WebSocketProtocol
@@ -37,8 +37,10 @@ _LOOK_S: Final = 0.05
 class Drain:
     """One process's drain, which is begun by a signal or over HTTP, once.  Made outside of the event loop."""
 
-    def __init__(self, settings: ServiceSettings, gate: Gate) -> None:
+    def __init__(self, settings: ServiceSettings, gate: Gate, providers: Sequence[Provider] = ()) -> None:
+        """``providers``: whose nodes tell others that they leave; those that are in it then."""
         self._gate = gate
+        self._providers = providers
         self._delay_s = settings.drain_delay_s
         self._timeout_s = settings.drain_timeout_s
         self._per_s = settings.drain_per_s
@@ -68,6 +70,9 @@ class Drain:
         ``connections`` are the server's, as they are at any time.
         """
         await self._begun.waiter()
+        for provider in self._providers:
+            if provider.node is not None:
+                provider.node.leave()
         count = self._gate.sockets
         logger.info(
             "draining: %d sockets are closed in %g s, %g a second or more, within %g s",

@@ -59,6 +59,7 @@ def create_internal_app(
                     Route("/send", api.deliver(ToSocket), methods=["POST"]),
                     Route("/disconnect", api.disconnect, methods=["POST"]),
                     Route("/topics/{topic}", api.topic, methods=["GET"]),
+                    Route("/nodes", api.nodes, methods=["GET"]),
                     Route("/drain", api.drain, methods=["POST"]),
                 ],
                 middleware=[
@@ -135,6 +136,19 @@ class InternalApi:
         ]
         total = sum(count for node in nodes if isinstance(count := node["sockets"], int))
         return JSONResponse({"topic": topic, "sockets": total, "nodes": nodes})
+
+    async def nodes(self, request: Request) -> Response:
+        """How many sockets the cluster has, and which nodes said so."""
+        providers = distinct(running(self._providers))
+        if not providers:
+            return _json(Answer(503, {"error": NO_PROVIDER}))
+        nodes = [
+            {"node": node, "provider": provider.name, "sockets": count.sockets, "leaving": count.is_leaving}
+            for provider in providers
+            for node, count in sorted((await provider.count_sockets()).items())
+        ]
+        total = sum(count for node in nodes if isinstance(count := node["sockets"], int))
+        return JSONResponse({"sockets": total, "nodes": nodes})
 
     async def drain(self, request: Request) -> Response:
         """Begin what SIGTERM begins; once it has begun, nothing more."""

@@ -99,7 +99,6 @@ class Served:
             head_timeout_s=settings.handshake_timeout_s,
             refused=access.refusals.connections,
         )
-        self.drain: Drain = Drain(settings, self._gate)
         clients = access.clients
         only_local = clients is None and is_local(settings.listen) and not settings.insecure
         self._app = app or create_app(settings, core, clients=clients, only_local=only_local)
@@ -107,6 +106,7 @@ class Served:
         self.watched: Watched = Watched(self._app)
         #: Those that the application has started.
         self.providers: list[Provider] = []
+        self.drain: Drain = Drain(settings, self._gate, self.providers)
 
     def public_server(self) -> Server:
         """The server of the public port."""

@@ -298,9 +298,8 @@ class TransportConnection(Connection):
         self._close(OVERLOADED, "too slow")
 
     def _close(self, code: int, reason: str) -> None:
-        if not (
-            self._is_reading or self.takes_messages
-        ):  # the peer's close frame stands behind what nobody takes
+        # The peer's close frame may stand behind messages that nobody takes.
+        if not (self._is_reading or self.takes_messages):
             self._is_reading = True
             self._transport.resume_reading()
         self._transport.close(code, reason, self._limits.close_timeout_s)
