@@ -20,7 +20,7 @@ def parse(expression: str) -> Any:
 def nodes(tree: Any) -> Iterator[Any]:
     """All nodes of a tree."""
     found: list[Any] = []
-    promql_parser.walk(tree, lambda node: found.append(node) or True)
+    promql_parser.walk(tree, found.append)
     yield from found
 
 
