@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,14 @@ def schema_text() -> str:
 
 def readme_text() -> str:
     """What README.md has to be: helm-docs makes it of values.yaml and README.md.gotmpl."""
-    command = [program("helm-docs"), "--chart-search-root", CHART, "--dry-run", "--sort-values-order", "file"]
+    command = [
+        str(program("helm-docs")),
+        "--chart-search-root",
+        str(CHART),
+        "--dry-run",
+        "--sort-values-order",
+        "file",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return done.stdout.strip() + "\n"
 
@@ -58,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -63,7 +63,7 @@ def test_the_oldest_kubernetes_is_the_one_that_the_chart_asks_for() -> None:
 def test_kube_score_finds_nothing_that_is_not_accepted(case: Path) -> None:
     accepted = yaml.safe_load(ACCEPTED.read_text())
     command = [
-        program("kube-score"),
+        str(program("kube-score")),
         "score",
         "-",
         "--output-format",
@@ -158,6 +158,6 @@ def test_a_chart_that_has_this_one_in_it_may_use_it() -> None:
 @pytest.mark.needs("charts")
 def test_the_charts_own_unit_tests_pass() -> None:
     """helm-unittest, over charts/wigwag/tests."""
-    command = [program("helm-unittest"), "--strict", CHART]
+    command = [str(program("helm-unittest")), "--strict", str(CHART)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jsonschema
@@ -87,7 +88,7 @@ def objects(schema: dict[str, Any], name: str) -> st.SearchStrategy[dict[str, An
     )
 
 
-BY_TYPE: dict[str, Any] = {
+BY_TYPE: dict[str, Callable[[dict[str, Any], str], st.SearchStrategy[Any]]] = {
     "null": lambda *_: st.none(),
     "boolean": lambda *_: st.booleans(),
     "integer": lambda schema, _: st.integers(schema["minimum"], schema["maximum"]),
@@ -114,7 +115,7 @@ def values(draw: st.DrawFn) -> dict[str, Any]:
     drawn = {name: draw(TOP[name]) for name in names}
     if provider["name"] == "local":
         drawn.setdefault("workers", 2)
-    found = merged(ACCESS if draw(st.booleans()) else {}, {"provider": provider}, drawn)
+    found: dict[str, Any] = merged(ACCESS if draw(st.booleans()) else {}, {"provider": provider}, drawn)
     assume(VALIDATOR.is_valid(merged(DEFAULTS, found)))
     return found
 

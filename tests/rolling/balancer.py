@@ -16,13 +16,15 @@ from servers.process import HOST
 
 POLL_S = 0.1
 
+Address = tuple[str, int]
+
 
 class Balancer:
-    """Listens on 127.0.0.1, and passes on to the ports that it was given."""
+    """Listens on 127.0.0.1, and passes on to the addresses that it was given."""
 
     def __init__(self) -> None:
         self.port = 0
-        self._ports: list[int] = []
+        self._addresses: list[Address] = []
         self._turn = 0
         self._server: asyncio.Server | None = None
 
@@ -36,16 +38,16 @@ class Balancer:
         assert self._server is not None
         self._server.close()
 
-    def use(self, ports: list[int]) -> None:
+    def use(self, addresses: list[Address]) -> None:
         """From now on pass new connections to these."""
-        self._ports = ports
+        self._addresses = addresses
 
-    def next_port(self) -> int | None:
+    def next_address(self) -> Address | None:
         """Whose turn it is; None where nobody is there."""
-        if not self._ports:
+        if not self._addresses:
             return None
         self._turn += 1
-        return self._ports[self._turn % len(self._ports)]
+        return self._addresses[self._turn % len(self._addresses)]
 
 
 class Endpoints:
@@ -55,12 +57,12 @@ class Endpoints:
         self.lag_s = lag_s
         self._is_ready = is_ready
         #: By replica, what its balancers pass on to.
-        self._ports: dict[int, dict[Balancer, int]] = {}
+        self._addresses: dict[int, dict[Balancer, Address]] = {}
         self._now: frozenset[int] = frozenset()
 
-    def add(self, key: int, ports: dict[Balancer, int]) -> None:
+    def add(self, key: int, ports: dict[Balancer, int], host: str = HOST) -> None:
         """Look at a replica from now on."""
-        self._ports[key] = ports
+        self._addresses[key] = {balancer: (host, port) for balancer, port in ports.items()}
 
     def has(self, key: int) -> bool:
         """Whether new connections may come to a replica."""
@@ -71,7 +73,7 @@ class Endpoints:
         loop = asyncio.get_running_loop()
         seen: frozenset[int] = frozenset()
         while True:
-            keys = list(self._ports)
+            keys = list(self._addresses)
             answers = await asyncio.gather(*(self._is_ready(key) for key in keys))
             ready = frozenset(key for key, answer in zip(keys, answers, strict=True) if answer)
             if ready != seen:
@@ -81,8 +83,8 @@ class Endpoints:
 
     def _use(self, ready: frozenset[int]) -> None:
         self._now = ready
-        for balancer in {balancer for ports in self._ports.values() for balancer in ports}:
-            balancer.use([self._ports[key][balancer] for key in sorted(ready)])
+        for balancer in {balancer for addresses in self._addresses.values() for balancer in addresses}:
+            balancer.use([self._addresses[key][balancer] for key in sorted(ready)])
 
 
 class _Side(asyncio.Protocol):
@@ -141,13 +143,13 @@ class _Front(_Side):
 
     async def _connect(self) -> None:
         assert self.transport is not None
-        port = self._balancer.next_port()
+        address = self._balancer.next_address()
         back = _Side()
         back.other = self
         try:
-            if port is None:
+            if address is None:
                 raise ConnectionRefusedError
-            await asyncio.get_running_loop().create_connection(lambda: back, HOST, port)
+            await asyncio.get_running_loop().create_connection(lambda: back, *address)
         except OSError:
             self.reset()
             return

@@ -26,7 +26,7 @@ TOPICS: Final = "wigwag-smoke:*"
 _EVENT: Final = "smoke"
 _PAUSE_S: Final = 1.0
 #: What one step of a try may take: connecting to a replica, joining, a message on its way.
-_STEP_S: Final = 10.0
+_STEP_S: Final = 5.0
 _TTL_S: Final = 600
 
 
