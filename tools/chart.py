@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from charts.programs import program
 from wigwag.plugins import load
 from wigwag.provider import ProviderSettings
-from wigwag.settings import CoreSettings, ServiceSettings
+from wigwag.settings import CoreSettings, ServiceSettings, Variable, variables
 from wigwag.settings.load import names
 from wigwag.settings.unknown import prefix_of
 
@@ -21,25 +22,36 @@ PROVIDERS = ("redis", "nats", "kafka")
 SECRET = ("WIGWAG_API_KEY", "WIGWAG_JWT_SECRET")
 
 
-def all_variables() -> list[str]:
+def all_settings() -> list[Variable]:
     """What `wigwag serve` reads, whatever the provider."""
     classes = (CoreSettings, ServiceSettings, ProviderSettings)
-    return [name for each in classes for name in names(each, "WIGWAG_")]
+    return [variable for each in classes for variable in variables(each, "WIGWAG_")]
 
 
-def known(schema: dict[str, Any]) -> dict[str, list[str]]:
-    """Each list of variables that the schema has, by its definition, as the code has it."""
-    own = schema["definitions"]["chartsOwn"]["enum"]
-    lists = {"settings": [name for name in all_variables() if name not in (*own, *SECRET)]}
-    lists |= {name: names(load(name).settings, prefix_of(name)) for name in PROVIDERS}
-    return lists
+def form(accepted: str) -> dict[str, Any]:
+    """The schema of what a setting accepts, which it says in words."""
+    if accepted == "true or false":
+        return {"type": "boolean"}
+    if number := re.fullmatch(r"a (whole )?number.*?(?:(of at least|greater than) ([0-9.]+))", accepted):
+        bound = "minimum" if number[2] == "of at least" else "exclusiveMinimum"
+        return {"type": "integer" if number[1] else "number", bound: int(number[3])}
+    if re.fullmatch(r"\w+(, \w+)* or \w+", accepted):
+        return {"enum": re.split(", | or ", accepted)}
+    return {"type": "string"}
 
 
 def schema_text() -> str:
     """What values.schema.json has to be."""
     schema: dict[str, Any] = json.loads(SCHEMA.read_text())
-    for name, found in known(schema).items():
-        schema["definitions"][name]["enum"] = found
+    definitions = schema["definitions"]
+    own = (*definitions["chartsOwn"]["enum"], *SECRET)
+    definitions["settings"]["properties"] = {
+        each.name: {"description": each.help, **form(each.accepted)}
+        for each in all_settings()
+        if each.name not in own
+    }
+    for name in PROVIDERS:
+        definitions[name]["enum"] = names(load(name).settings, prefix_of(name))
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from charts.rendering import ACCESS, Manifest, Refused, merged, one, render
+from wigwag.provider import ProviderSettings
+from wigwag.service.draining import most_stop_s
+from wigwag.settings import ServiceSettings
 
 pytestmark = pytest.mark.needs("helm")
 
@@ -113,6 +116,7 @@ TYPOS: dict[str, tuple[dict[str, Any], str]] = {
     "a value": ({"replicaCuont": 2}, "additional properties 'replicaCuont' not allowed"),
     "within one": ({"drain": {"delay": 2}}, "at '/drain': additional properties 'delay' not allowed"),
     "a probe's": ({"livenessProbe": {"period": 2}}, "additional properties 'period' not allowed"),
+    "a setting's value": ({"settings": {"WIGWAG_MAX_CONNECTIONS": "many"}}, "got string, want integer"),
     "a setting": ({"settings": {"WIGWAG_MAX_CONECTIONS": 2}}, "WIGWAG_MAX_CONECTIONS"),
     "of a provider": (
         {"provider": {"name": "redis", "env": {"WIGWAG_REDIS_URI": "redis://r"}}},
@@ -127,7 +131,10 @@ TYPOS: dict[str, tuple[dict[str, Any], str]] = {
         "at '/extraEnv/0/name'",
     ),
     "a label that selects": ({"podLabels": {"app.kubernetes.io/name": "x"}}, "app.kubernetes.io/name"),
-    "a secret in a setting": ({"settings": {"WIGWAG_API_KEY": "k"}}, "invalid propertyName 'WIGWAG_API_KEY'"),
+    "a secret in a setting": (
+        {"settings": {"WIGWAG_API_KEY": "k"}},
+        "additional properties 'WIGWAG_API_KEY' not allowed",
+    ),
 }
 
 
@@ -198,3 +205,14 @@ def test_a_plugin_of_ones_own_has_its_variables() -> None:
     assert {"name": "WIGWAG_MQTT_URL", "value": "mqtt://m"} in container(render(merged(ACCESS, values)))[
         "env"
     ]
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+@pytest.mark.parametrize("stop_s", [5.0, 7.5])
+def test_the_grace_is_what_the_code_may_take_to_end(stop_s: float, workers: int | None) -> None:
+    drain = {"delaySeconds": 3, "timeoutSeconds": 12, "perSecond": 100}
+    values = {"drain": drain, "workers": workers, "settings": {"WIGWAG_STOP_TIMEOUT_S": stop_s}}
+    spec = one(render(merged(ACCESS, REDIS, values)), "Deployment")["spec"]["template"]["spec"]
+    service = ServiceSettings(drain_delay_s=3.0, drain_timeout_s=12.0)
+    most_s = most_stop_s(service, ProviderSettings(stop_timeout_s=stop_s))
+    assert most_s <= spec["terminationGracePeriodSeconds"] < most_s + 2

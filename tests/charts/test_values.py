@@ -91,9 +91,9 @@ def objects(schema: dict[str, Any], name: str) -> st.SearchStrategy[dict[str, An
 BY_TYPE: dict[str, Callable[[dict[str, Any], str], st.SearchStrategy[Any]]] = {
     "null": lambda *_: st.none(),
     "boolean": lambda *_: st.booleans(),
-    "integer": lambda schema, _: st.integers(schema["minimum"], schema["maximum"]),
+    "integer": lambda schema, _: st.integers(schema["minimum"], schema.get("maximum", 10**9)),
     "number": lambda schema, _: st.one_of(
-        st.integers(1, 300), st.floats(0.125, 300, width=32, allow_nan=False), st.integers(0, 10**9)
+        st.integers(1, 300), st.floats(0.125, 300, width=32, allow_nan=False), st.integers(1, 10**9)
     ),
     "string": strings,
     "array": lambda schema, name: st.lists(strategy(schema["items"], name), max_size=2),
@@ -126,7 +126,7 @@ def expected_refusal(values: dict[str, Any]) -> str | None:
     for scaler in ("autoscaling", "keda"):
         if all_[scaler]["enabled"] and all_[scaler]["minReplicas"] > all_[scaler]["maxReplicas"]:
             return f"{scaler}.minReplicas"
-    flush = 2 * math.ceil(float(all_["settings"].get("WIGWAG_STOP_TIMEOUT_S", 5))) + 5
+    flush = 2 * math.ceil(all_["settings"].get("WIGWAG_STOP_TIMEOUT_S", 5)) + 5
     least = math.ceil(all_["drain"]["delaySeconds"]) + math.ceil(all_["drain"]["timeoutSeconds"]) + flush
     grace = all_["terminationGracePeriodSeconds"]
     if grace is not None and grace < least:
