@@ -157,6 +157,17 @@ async def test_over_http_it_is_begun_once() -> None:
 
 
 @pytest.mark.anyio
+async def test_who_keeps_a_connection_is_told_that_it_ends() -> None:
+    server = Server()
+    app = create_internal_app([], drain=server.drain)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        assert "connection" not in (await client.get("/livez")).headers
+        server.drain.begin()
+        for path in ("/livez", "/api/topics/a", "/nowhere"):
+            assert (await client.get(path)).headers["connection"] == "close"
+
+
+@pytest.mark.anyio
 async def test_without_a_server_there_is_nothing_to_drain() -> None:
     app = create_internal_app([])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:

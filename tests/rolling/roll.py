@@ -178,14 +178,15 @@ async def roll(variables: Mapping[str, str], way: Way, load: Load) -> Outcome:
         looking = asyncio.create_task(endpoints.run())
         try:
 
-            async def start() -> int:
-                number = replicas.launch()
-                replica = replicas.all[number]
-                endpoints.add(number, {public: replica.port, internal: replica.internal_port})
-                await until(lambda: endpoints.has(number))
-                return number
+            async def start(count: int = 1) -> list[int]:
+                numbers = [replicas.launch() for _ in range(count)]
+                for number in numbers:
+                    replica = replicas.all[number]
+                    endpoints.add(number, {public: replica.port, internal: replica.internal_port})
+                await until(lambda: all(map(endpoints.has, numbers)))
+                return numbers
 
-            serving = [await start() for _ in range(load.replicas)]
+            serving = await start(load.replicas)
             traffic = Traffic(load, f"ws://127.0.0.1:{public.port}/ws", f"http://127.0.0.1:{internal.port}")
             began_s = loop.time()
             ending_s: list[float] = []

@@ -15,6 +15,7 @@ import anyio
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wigwag.errors import SettingsError
 from wigwag.pacing import pace
@@ -131,6 +132,28 @@ def stop_limit_s(settings: ServiceSettings, provider: ProviderSettings) -> float
             variable=variable,
         )
     return given
+
+
+class SendsElsewhere:
+    """Middleware: during a drain each answer is the last of its connection.
+
+    Who keeps connections would else stay until the process ends, when a request may be on its way, and not come back
+    by the load balancer to a replica that stays.
+    """
+
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See :class:`starlette.types.ASGIApp`."""
+
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._drain.is_draining:
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive, send_last)
 
 
 class DrainCollector(Collector):

@@ -16,7 +16,7 @@ from wigwag.frames import check_close_code
 from wigwag.node import node_tag_of
 from wigwag.provider import Provider
 from wigwag.service.access import ApiKeys, RequireAccess
-from wigwag.service.draining import Drain, DrainCollector
+from wigwag.service.draining import Drain, DrainCollector, SendsElsewhere
 from wigwag.service.messages import Content, Disconnect, ToAll, ToSocket, ToTopic, decode, prepare
 from wigwag.service.metrics import exposition, registry_of
 from wigwag.service.publishing import NO_PROVIDER, Answer, distinct, publish_all, refusal, running
@@ -71,6 +71,7 @@ def create_internal_app(
             Route("/readyz", api.readyz, methods=["GET"]),
             Route("/metrics", api.metrics, methods=["GET"]),
         ],
+        middleware=[] if drain is None else [Middleware(SendsElsewhere, drain=drain)],
         exception_handlers={
             HTTPException: http_error,
             InvalidMessage: _invalid,
