@@ -32,7 +32,7 @@ class Way:
 #: For balancers that hear of a change within a second.
 DRAINED = Way("drained", {"WIGWAG_DRAIN_DELAY_S": "2"})
 NO_DELAY = Way("no delay", {"WIGWAG_DRAIN_DELAY_S": "0"})
-AT_ONCE = Way("all at once", {"WIGWAG_DRAIN_DELAY_S": "0", "WIGWAG_DRAIN_PER_S": "1000000"})
+AT_ONCE = Way("all at once", {"WIGWAG_DRAIN_DELAY_S": "0", "WIGWAG_DRAIN_PER_S": "100000"})
 KILLED = Way("killed", signal=signal.SIGKILL)
 WAYS = (DRAINED, NO_DELAY, AT_ONCE, KILLED)
 
