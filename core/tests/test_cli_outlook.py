@@ -11,6 +11,7 @@ import pytest
 from wigwag.broker import Finding
 from wigwag.cli.machine import Machine
 from wigwag.cli.outlook import Outlook, Plan, Scope, of_reach
+from wigwag.errors import SettingsError
 from wigwag.provider import ProviderSettings
 from wigwag.service.capacity import capacity, files_for
 from wigwag.settings import CoreSettings, Listen, Origin, Secrets, ServiceSettings
@@ -171,10 +172,55 @@ def test_workers(workers: int | None, level: str | None) -> None:
     assert (found and found.level) == level
 
 
-@pytest.mark.parametrize(("grace_s", "level"), [(10.0, "error"), (60.0, "ok"), (None, None)])
-def test_the_time_until_it_is_killed(grace_s: float | None, level: str | None) -> None:
-    found = outlook(plan={"grace_s": grace_s}).get("grace")
+@pytest.mark.parametrize(
+    ("grace_s", "settings", "level"),
+    [
+        (30.0, {}, "error"),
+        (35.0, {}, "ok"),
+        (35.0, {"drain_delay_s": 5.0}, "error"),
+        (30.0, {"drain_timeout_s": 10.0}, "ok"),
+        (60.0, {"workers": 2, "worker_stop_timeout_s": 100.0}, "error"),
+        (None, {}, None),
+    ],
+)
+def test_the_time_until_it_is_killed(
+    grace_s: float | None, settings: dict[str, Any], level: str | None
+) -> None:
+    found = outlook(plan={"grace_s": grace_s}, **settings).get("grace")
     assert (found and found.level) == level
+
+
+def test_workers_that_are_killed_before_they_have_drained_are_no_setting() -> None:
+    with pytest.raises(SettingsError, match="WIGWAG_WORKER_STOP_TIMEOUT_S=5 is too short"):
+        outlook(workers=2, worker_stop_timeout_s=5.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "plan", "level", "text"),
+    [
+        ({"max_connections": 5000}, {"replicas": 3}, "ok", "5000 sockets are sent away at 500 a second"),
+        ({"max_connections": 36_000}, {"replicas": 3}, "ok", "sent away at 2000 a second, and the other"),
+        (
+            {"max_connections": 36_000},
+            {"replicas": 2},
+            "warning",
+            "the other replicas let in 1000: the rest get 503",
+        ),
+        (
+            {"max_connections": 5000, "workers": 2},
+            {"replicas": 2},
+            "ok",
+            "10000 sockets are sent away at 1000",
+        ),
+        ({"max_connections": 5000}, {}, "ok", "they find nobody until it is back"),
+    ],
+)
+def test_how_fast_sockets_are_sent_away(
+    settings: dict[str, Any], plan: dict[str, Any], level: str, text: str
+) -> None:
+    found = outlook(plan=plan, **settings)["drain"]
+    assert found.level == level
+    assert text in found.text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from wigwag.cli.machine import Machine
 from wigwag.provider import ProviderSettings
 from wigwag.service.addresses import BACKLOG, is_local
 from wigwag.service.capacity import files_for, room_in
-from wigwag.service.draining import most_stop_s
+from wigwag.service.draining import CLOSES_WITHIN, most_stop_s, stop_limit_s
 from wigwag.settings import CoreSettings, ServiceSettings
 
 #: Less room than this in a process is seldom meant: it is what a soft limit of 1024 files leaves.
@@ -63,6 +63,7 @@ class Outlook:
         yield from self._of_backlog()
         yield from self._of_connections()
         yield from self._of_memory()
+        yield from self._of_drain()
         yield from self._of_grace()
         if not self.machine.has_uvloop:
             text = "it is not installed, and each message costs more: pip install uvloop"
@@ -220,20 +221,41 @@ class Outlook:
     @property
     def _sockets_wanted(self) -> int | None:
         """How many a process is to have at most; None where nobody says."""
-        limit = self.settings.max_connections
         if self.plan.connections is None:
-            return limit
+            return self.settings.max_connections
         # Where one replica is away, the others have what was its.
         spread = max(1, self._replicas - 1) * self._processes
         wanted = math.ceil(self.plan.connections / spread)
-        return wanted if limit is None else min(limit, wanted)
+        return wanted if self._sockets is None else min(self._sockets, wanted)
+
+    def _of_drain(self) -> Iterator[Finding]:
+        """How fast sockets are sent away, and whether the other replicas let them in as fast."""
+        each, settings = self._sockets_wanted, self.settings
+        if each is None:
+            return
+        within_s = settings.drain_timeout_s * CLOSES_WITHIN
+        per_s = max(settings.drain_per_s, each / within_s) * self._processes
+        others_per_s = settings.handshakes_per_s * self._processes * (self._replicas - 1)
+        text = f"{each * self._processes} sockets are sent away at {per_s:.0f} a second"
+        if self._replicas == 1:
+            text += ": they find nobody until it is back; with two replicas they would"
+            yield Finding("ok", "drain", text)
+        elif per_s > others_per_s:
+            text += (
+                f", and the other replicas let in {others_per_s:.0f}: the rest get 503, and come back later; give "
+                "it more time (WIGWAG_DRAIN_TIMEOUT_S), or raise WIGWAG_HANDSHAKES_PER_S"
+            )
+            yield Finding("warning", "drain", text)
+        else:
+            yield Finding("ok", "drain", f"{text}, and the other replicas let in {others_per_s:.0f}")
 
     def _of_grace(self) -> Iterator[Finding]:
+        limit_s = stop_limit_s(self.settings, self.provider)  # a setting that can't be is an error here
         if self.plan.grace_s is None:
             return
-        grace_s, needed_s = self.plan.grace_s, most_stop_s(self.settings, self.provider)
-        text = f"a process may take {needed_s:g} s to stop, and is killed after {grace_s:g}"
-        if grace_s < needed_s:
+        needed_s = max(limit_s, most_stop_s(self.settings, self.provider))
+        text = f"a process may take {needed_s:g} s to stop, and is killed after {self.plan.grace_s:g}"
+        if self.plan.grace_s < needed_s:
             text += (
                 f": then clients are cut off without a word, and what is being published is lost; give it {needed_s:g} "
                 "(terminationGracePeriodSeconds, TimeoutStopSec), or lower WIGWAG_DRAIN_TIMEOUT_S"

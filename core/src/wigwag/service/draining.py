@@ -30,7 +30,7 @@ logger: logging.Logger = logging.getLogger("wigwag.service")
 #: How long requests and sockets have to end once the server stops, after a drain.  In seconds.
 GRACE_S: Final = 5
 #: Of the time in which sockets are to be closed, the last part is for the last to answer.
-_CLOSES_WITHIN: Final = 0.9
+CLOSES_WITHIN: Final = 0.9
 #: How often it is looked whether the last have gone, which nobody tells.
 _LOOK_S: Final = 0.05
 
@@ -93,7 +93,7 @@ class Drain:
 
     async def _close(self, connections: AbstractSet[object]) -> None:
         """Close all, and those that a handshake under way has made meanwhile."""
-        ends_at = anyio.current_time() + self._timeout_s * _CLOSES_WITHIN
+        ends_at = anyio.current_time() + self._timeout_s * CLOSES_WITHIN
         while left := sockets_of(connections):
             limit_s = max(0.0, ends_at - anyio.current_time())
             await pace(left, send_away, per_s=self._per_s, limit_s=limit_s)
