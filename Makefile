@@ -96,9 +96,6 @@ bench: servers ## CPU, latency and memory beside other servers, into docs/perfor
 bench-compare: install ## this checkout's wigwag beside that of a commit, BASE=rev: 2 minutes
 	@tools/bench --compare $(BASE)
 
-bench-bench-rolling: servers ## three replicas replaced under 1000 clients, on each broker, and the wrong ways to do it: 10 minutes
-	@$(BIN)/python bench/rolling/run.py $(ARGS)
-
 bench-brokers: servers ## CPU a message on each broker, beside the client libraries' own ways: 7 minutes
 	@$(BIN)/python bench/brokers/run.py
 

@@ -210,7 +210,7 @@ def test_workers_that_are_killed_before_they_have_drained_are_no_setting() -> No
             {"max_connections": 5000, "workers": 2},
             {"replicas": 2},
             "ok",
-            "10000 sockets are sent away at 1000",
+            "10000 sockets are sent away at 556",
         ),
         ({"max_connections": 5000}, {}, "ok", "they find nobody until it is back"),
     ],

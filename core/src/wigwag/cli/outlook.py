@@ -233,10 +233,10 @@ class Outlook:
         each, settings = self._sockets_wanted, self.settings
         if each is None:
             return
-        within_s = settings.drain_timeout_s * CLOSES_WITHIN
-        per_s = max(settings.drain_per_s, each / within_s) * self._processes
+        count = each * self._processes
+        per_s = max(settings.drain_per_s, count / (settings.drain_timeout_s * CLOSES_WITHIN))
         others_per_s = settings.handshakes_per_s * self._processes * (self._replicas - 1)
-        text = f"{each * self._processes} sockets are sent away at {per_s:.0f} a second"
+        text = f"{count} sockets are sent away at {per_s:.0f} a second"
         if self._replicas == 1:
             text += ": they find nobody until it is back; with two replicas they would"
             yield Finding("ok", "drain", text)
