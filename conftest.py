@@ -125,6 +125,9 @@ NEEDS = {
         "a machine for which the npm package bun has a binary, then make node",
     ),
     "openssl": Need(are_here("openssl"), is_root_with_apt, "make servers"),
+    "nginx": Need(are_here("nginx"), is_root_with_apt, "make servers"),
+    "haproxy": Need(are_here("haproxy"), is_root_with_apt, "make servers"),
+    "caddy": Need(are_here("caddy"), is_root_with_apt, "make servers"),
     "promtool": Need(lambda: promtool.path() is not None, is_root_with_apt, "make servers"),
 }
 IN_CI = bool(os.environ.get("CI"))

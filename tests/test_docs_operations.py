@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from documents import ROOT, anchors
+from documents import ROOT
 
 OPERATIONS = sorted((ROOT / "docs/operations").glob("*.md"))
 SECURITY = (ROOT / "docs/operations/security.md").read_text()

@@ -51,6 +51,10 @@ RUN = {
     "json": "test_blocks.py",
     "toml": "test_blocks.py",
     "ts": "test_typescript.py: by the compiler, a page's blocks one after the other",
+    "nginx": "test_proxies.py: by the program itself, and sockets go through",
+    "haproxy": "likewise",
+    "caddy": "likewise",
+    "yaml": "test_proxies.py: read",
     "dockerfile": "tests/test_image.py",
     "js": "the test that plays the page, in a browser",
 }
