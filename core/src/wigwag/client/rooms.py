@@ -121,6 +121,18 @@ class Rooms:
             del self._rooms[room.name]
         return error if room.was_joined or not room.waiting else None
 
+    def lose(self, name: str, error: RequestFailed) -> bool:
+        """The server has let go of it.  It stays wanted, to be tried on the next connection, or when it is added.
+
+        Returns whether it was wanted.
+        """
+        room = self._rooms.get(name)
+        if room is None:
+            return False
+        room.renew()
+        room.outcome.fail(error)
+        return True
+
     def fail_all(self, error: Exception) -> None:
         """There will be no connection; the rooms stay wanted."""
         for room in self._rooms.values():

@@ -5,6 +5,7 @@ This is the engine below :class:`~wigwag.client.SocketClient`, which adds the wa
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import random
@@ -13,18 +14,26 @@ from typing import Literal, TypeVar
 
 import anyio
 
-from wigwag.client.backoff import Backoff
-from wigwag.client.errors import ClientError, ConnectFailed, ConnectionClosed, ConnectionRefused
+from wigwag.client.backoff import LASTED_S, Backoff
+from wigwag.client.errors import (
+    ClientError,
+    ConnectFailed,
+    ConnectionClosed,
+    ConnectionRefused,
+    RequestFailed,
+    RequestTimeout,
+)
 from wigwag.client.events import Connected, Disconnected, ReconnectAttempt, ReconnectFailed
 from wigwag.client.inbox import Inbox
 from wigwag.client.link import Link, NotSent
 from wigwag.client.messages import ReplyFrame, encode, parse
 from wigwag.client.outgoing import Answer, Message, Requests, SendBuffer
 from wigwag.client.rooms import Room, Rooms
+from wigwag.client.tokens import Renewed, Source, Tokens, ask, seconds_left, with_token
 from wigwag.client.waiting import Outcome
 from wigwag.client.websocket import ABNORMAL, LinkOptions, WebSocket
 from wigwag.schema import encode_json
-from wigwag.wire.client import NORMAL
+from wigwag.wire.client import FORBIDDEN, NORMAL
 
 T = TypeVar("T")
 
@@ -41,8 +50,8 @@ logger: logging.Logger = logging.getLogger("wigwag.client")
 #: attempt will be made; with close code 1000 since the server is done with this client.  From the last two,
 #: ``connect()`` begins anew.
 ClientState = Literal["disconnected", "connecting", "connected", "reconnecting", "refused", "failed"]
-#: Where to connect, or what says it before each attempt (for fresh tokens).
-Url = str | Callable[[], str] | Callable[[], Awaitable[str]]
+#: Where to connect, or what says it before each attempt.
+Url = Source
 #: What makes a WebSocket of a URL, or raises ConnectFailed or ConnectionRefused.
 Opener = Callable[[str, LinkOptions], Awaitable[WebSocket]]
 
@@ -58,9 +67,13 @@ class Session:
         new_backoff: Callable[[], Backoff],
         buffer: SendBuffer,
         *,
+        tokens: Tokens,
         receive_buffer_messages: int,
+        request_timeout_s: float,
     ) -> None:
         self._url = url
+        self._tokens = tokens
+        self._request_timeout_s = request_timeout_s
         self._opener = opener
         self._options = options
         self._new_backoff = new_backoff
@@ -110,6 +123,7 @@ class Session:
         self._enter("connecting")
         self.opening = Outcome()
         self._was_connected = False
+        self._tokens.began()
         self.inbox.begin()
 
     @property
@@ -127,18 +141,20 @@ class Session:
         while True:
             self._opened_at = None
             try:
-                websocket = await self._opener(await self._get_url(), self._options)
+                websocket = await self._opener(*await self._get_address())
                 ending: ClientError = await Link(websocket, self._options).run(self._opened, self._received)
             except (ConnectFailed, ConnectionRefused) as exc:
                 ending = exc
             self._lost(ending)
             backoff.ended(self._lasted_s())
-            delay_s = None if _is_final(ending) else backoff.next_s()
+            if self._lasted_s() >= LASTED_S:
+                self._tokens.lasted()
+            delay_s = None if self._is_final(ending) else backoff.next_s()
             if self._was_opened() and isinstance(ending, ConnectionClosed):
                 code = ending.code or ABNORMAL
                 self.inbox.tell(Disconnected(code, ending.reason, will_reconnect=delay_s is not None))
             if delay_s is None:
-                if backoff.attempts and not _is_final(ending):
+                if backoff.attempts and not isinstance(ending, ConnectionRefused) and not _is_done(ending):
                     self.inbox.tell(ReconnectFailed(backoff.attempts, ending))
                 return ending
             if self.state == "connected":
@@ -158,20 +174,27 @@ class Session:
         """Wait before the next attempt to connect, or to join."""
         await anyio.sleep(delay_s)
 
-    async def _get_url(self) -> str:
-        if isinstance(self._url, str):
-            return self._url
+    def _is_final(self, ending: ClientError) -> bool:
+        """Whether the server has had enough of this client: it is not asked again."""
+        if isinstance(ending, ConnectionRefused):
+            return not self._tokens.tries_again(ending)
+        return _is_done(ending)
+
+    async def _get_address(self) -> tuple[str, LinkOptions]:
+        what = "URL"
         try:
             with anyio.fail_after(self._options.connection_timeout_s):
-                url = self._url()
-                return url if isinstance(url, str) else await url
+                url = await ask(self._url)
+                what = "token"
+                headers = with_token(self._options.headers, await self._tokens.fresh())
         except Exception as exc:
-            raise ConnectFailed(f"the function that gives the URL failed: {exc!r}") from exc
+            raise ConnectFailed(f"the function that gives the {what} failed: {exc!r}") from exc
+        return url, dataclasses.replace(self._options, headers=headers)
 
     async def _opened(self, link: Link) -> None:
         """The server answers: join the rooms, send what waited, then let others send.
 
-        After that it sees to the rooms that were asked for too early, until the connection ends.
+        Until the connection ends it sees to the rooms that were asked for too early, and to the token.
         """
         self._opened_at = anyio.current_time()
         self.rooms.connection_began()
@@ -180,6 +203,11 @@ class Session:
         self.inbox.tell(Connected(reconnected=reconnected))
         if self.opening is not None:
             self.opening.set(None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._keep_the_token_fresh, link)
+            await self._catch_up(link)
+
+    async def _catch_up(self, link: Link) -> None:
         await self._join_due(link)
         while len(self.buffer):
             message = self.buffer.pop()
@@ -269,6 +297,54 @@ class Session:
             logger.warning("room %r could not be joined: %s", room.name, untold)
             self._report(untold)
 
+    # The token
+
+    async def _keep_the_token_fresh(self, link: Link) -> None:
+        """Bring a fresh token before the one in use expires, and so on.  What fails is tried again in what is left."""
+        left_s = seconds_left(self._tokens.current)
+        while (delay_s := self._tokens.due_s(left_s)) is not None and left_s is not None:
+            ends_at = anyio.current_time() + left_s
+            await anyio.sleep(delay_s)
+            try:
+                left_s = await self._renew(link)
+            except ConnectionClosed:
+                return  # the next begins with a fresh one
+            except ClientError as exc:
+                logger.warning("the token could not be renewed: %s", exc)
+                self._report(exc)
+                left_s = ends_at - anyio.current_time()
+
+    async def _renew(self, link: Link) -> float | None:
+        """Send a fresh token; return for how many seconds it is good, if that can be told.
+
+        Raises:
+            RequestFailed: the server does not take it; the one before counts on.
+            RequestTimeout: no answer.
+            ConnectionClosed: there is nobody to send it to.
+            ClientError: there is none.
+        """
+        limit_s = self._request_timeout_s
+        try:
+            with anyio.fail_after(limit_s):
+                token = await self._tokens.fresh()
+        except Exception as exc:
+            raise ClientError(f"the function that gives the token failed: {exc!r}") from exc
+        request_id, answer = self.requests.new()
+        content = encode("auth.authenticate", encode_json({"token": token}), request_id)
+        try:
+            with anyio.fail_after(limit_s):
+                if not await self._sent(link, Message(content, request_id), is_caller=True):
+                    raise ConnectionClosed("the connection is closing")
+                renewed = Renewed.of(await answer.wait())
+        except TimeoutError:
+            raise RequestTimeout(f"no answer to a fresh token within {limit_s:g} s", limit_s) from None
+        finally:
+            self.requests.forget(request_id)
+        for name in renewed.left:
+            if self.rooms.lose(name, error := _not_allowed(name)):
+                self._report(error)
+        return seconds_left(token) if renewed.expires_in_s is None else renewed.expires_in_s
+
     # Receiving
 
     async def _received(self, content: str | bytes) -> bool:
@@ -297,8 +373,12 @@ def _call_all(handlers: list[Callable[[T], None]], argument: T) -> None:
             logger.exception("a handler failed")
 
 
-def _is_final(ending: ClientError) -> bool:
-    """Whether the server has had enough of this client: it is not asked again."""
-    if isinstance(ending, ConnectionRefused):
-        return True
+def _is_done(ending: ClientError) -> bool:
+    """Whether the application is done with this client."""
     return isinstance(ending, ConnectionClosed) and ending.code == NORMAL
+
+
+def _not_allowed(room: str) -> RequestFailed:
+    return RequestFailed(
+        "room.join", FORBIDDEN, [{"path": "$.room", "message": f"{room} by the newer token"}]
+    )

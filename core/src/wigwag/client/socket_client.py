@@ -20,6 +20,7 @@ from wigwag.client.events import ConnectionEvent
 from wigwag.client.messages import Event, Received, as_type, encode, schema_for, type_and_data
 from wigwag.client.outgoing import Message, SendBuffer
 from wigwag.client.session import ClientState, Session, Url
+from wigwag.client.tokens import Source, Tokens
 from wigwag.client.websocket import LinkOptions, WebSocket, open_websocket
 from wigwag.errors import NotRunning
 from wigwag.messages import (
@@ -42,13 +43,18 @@ class SocketClient:
     """A connection to a wigwag server that comes back.
 
     ``url`` is a ``ws://`` or ``wss://`` URL, or a function, async or not, that returns one and is asked
-    before each attempt: for fresh tokens.  Times are in seconds.
+    before each attempt.  Times are in seconds.
 
+    - ``token``: sent with the handshake as ``Authorization: Bearer``.  A function, async or not, is asked before
+      each attempt, and again when 65 to 85 % of its token's time are over: the newer one is sent as
+      ``auth.authenticate`` on the open connection; where it is refused, or the function fails, ``on_error``
+      handlers are told, the connection stays, and it is tried again in what is left.  Where the server closes
+      with 1008 and ``token expired``, one more attempt is made with a fresh one.
     - ``reconnect``: whether to connect again after a failed attempt or a lost connection;
       ``max_reconnect_attempts``: how often in a row, None for no limit.  A connection that ended within
       5 s counts as a failed attempt.  Before each it waits ``reconnect_delay_s`` and a random part of
       ``reconnect_delay_s * 2**n``, together at most ``max_reconnect_delay_s``.
-    - ``connection_timeout_s``: for the function that gives the URL, and for the handshake.
+    - ``connection_timeout_s``: for the functions that give URL and token, and for the handshake.
     - ``heartbeat_interval_s``: how often the server is asked whether it is there; None for never.  It has
       ``heartbeat_timeout_s`` to answer, else the connection is given up for another one.
     - ``request_timeout_s``: for an answer, unless :meth:`request` is told otherwise.
@@ -72,6 +78,7 @@ class SocketClient:
         self,
         url: Url,
         *,
+        token: Source | None = None,
         reconnect: bool = True,
         max_reconnect_attempts: int | None = None,
         reconnect_delay_s: float = 0.5,
@@ -108,7 +115,9 @@ class SocketClient:
             ),
             lambda: Backoff(reconnect_delay_s, max_reconnect_delay_s, max_attempts, random),
             SendBuffer(send_buffer_messages, send_buffer_bytes),
+            tokens=Tokens(token, random),
             receive_buffer_messages=receive_buffer_messages,
+            request_timeout_s=request_timeout_s,
         )
 
     def _check_backend(self) -> None:

@@ -19,6 +19,7 @@ from wigwag.client import (
 )
 from wigwag.client.messages import EventFrame, Frame, ReplyFrame, as_type, received
 from wigwag.client.session import Url
+from wigwag.client.tokens import Source
 from wigwag.client.waiting import Bell
 from wigwag.client.websocket import LinkOptions, WebSocket, not_accepted
 from wigwag.messages import MessageType, SocketMessage, data_schema_of, name_of
@@ -36,6 +37,7 @@ Dial = Callable[[str, Mapping[str, str], Sequence[str]], AppWebSocket]
 class SocketOptions(TypedDict, total=False):
     """What an :class:`AppConnection` takes besides; each is explained on :class:`SocketClient`."""
 
+    token: Source
     reconnect: bool
     max_reconnect_attempts: int | None
     reconnect_delay_s: float

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from wigwag.patterns import Pattern
 from wigwag.tokens.keys import Keys
+from wigwag.wire.client import TOKEN_EXPIRED
 
 #: A larger token is refused before it is looked at.
 MAX_TOKEN_BYTES: Final = 8 * 1024
@@ -25,7 +26,7 @@ MAX_USER_CHARACTERS: Final = 256
 
 # What a client is told; more it is not told.
 MISSING: Final = "token missing"
-EXPIRED: Final = "token expired"
+EXPIRED: Final = TOKEN_EXPIRED
 NOT_VALID: Final = "token not valid"
 
 

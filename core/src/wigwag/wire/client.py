@@ -25,6 +25,9 @@ TOO_MANY_MESSAGES: Final = "Too many messages"
 TOO_MANY_TOPICS: Final = "Too many topics"
 TOO_MANY_JOINS: Final = "Too many joins"
 
+#: The reason of a close with 1008 for a token's age alone, upon which a client may try once more with a fresh one.
+TOKEN_EXPIRED: Final = "token expired"
+
 #: Close codes (RFC 6455, section 7.4, and the IANA registry for 1012 and 1013).
 NORMAL: Final = 1000
 REFUSED: Final = 1008
