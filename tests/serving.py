@@ -73,7 +73,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str, cwd: Path | None = None, **variables: str) -> Generator[Service]:
+def serving(*arguments: str, cwd: Path | str | None = None, **variables: str) -> Generator[Service]:
     process = subprocess.Popen(
         [WIGWAG, "serve", *ANYWHERE, *arguments],
         env=environment(**variables),

@@ -18,7 +18,7 @@ import sys
 import sysconfig
 import tempfile
 import tomllib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,7 +203,7 @@ class Container:
     """The image, running: a process of its user, on addresses of this machine."""
 
     def __init__(
-        self, image: Image, *arguments: str, entry: tuple[str, ...] | None = None, **more: str
+        self, image: Image, *arguments: str, entry: Sequence[str] | None = None, **more: str
     ) -> None:
         where = {"WIGWAG_LISTEN": f"127.0.0.1:{free_port()}", "WIGWAG_INTERNAL_LISTEN": f":{free_port()}"}
         self.image = image
@@ -351,7 +351,16 @@ def greeting(root: Path) -> Path:
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
         '[project]\nname = "greeting"\nversion = "1"\ndependencies = ["wigwag", "starlette"]\n'
     )
-    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", root, source]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--wheel",
+        "--outdir",
+        root,
+        source,
+    ]
     subprocess.run(command, capture_output=True, check=True)
     (wheel,) = root.glob("*.whl")
     return wheel

@@ -42,8 +42,10 @@ class Member(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     async def connect(self) -> None:
-        host, port = self._url.hostname, self._url.port
-        await self._loop.create_connection(lambda: self, host, port)
+        url = self._url
+        assert url.hostname is not None
+        assert url.port is not None
+        await self._loop.create_connection(lambda: self, url.hostname, url.port)
 
     def say(self, type_: str, **data: Any) -> None:
         self._send(TEXT, json.dumps({"type": type_, "data": data, "correlationId": 1}).encode())
