@@ -66,7 +66,16 @@ class Seen(msgspec.Struct, tag="seen"):
     leaving: bool = False
 
 
-Command = Close | Count | Counted | Look | Seen
+class Load(msgspec.Struct, tag="load", omit_defaults=True):
+    """So many sockets a node has; said to all, now and then, by those that rebalance."""
+
+    node: Tag
+    sockets: Annotated[int, msgspec.Meta(ge=0)]
+    #: Whether it is about to end.
+    leaving: bool = False
+
+
+Command = Close | Count | Counted | Look | Seen | Load
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Command).decode
@@ -91,6 +100,8 @@ class Commands:
         self._asked: dict[int, dict[str, Counted | Seen]] = {}
         #: Whether this node is about to end; its process says so.
         self.is_leaving: bool = False
+        #: Told what nodes say of their sockets.
+        self.on_load: Callable[[Load], object] | None = None
         self._second_began = 0.0
         self._answers = 0
 
@@ -124,6 +135,11 @@ class Commands:
         """What this node answers."""
         return NodeCount(len(self._fanout.sockets), self.is_leaving)
 
+    def tell_load(self) -> None:
+        """Say to all, this node included, how many sockets it has."""
+        load = Load(self._tag, len(self._fanout.sockets), self.is_leaving)
+        self._post(BROADCAST_CHANNEL, _encode(load))
+
     async def _ask(self, command: Callable[[int], Command], timeout_s: float) -> dict[str, Counted | Seen]:
         ask = next(self._numbers)
         answers = self._asked[ask] = {}
@@ -151,6 +167,9 @@ class Commands:
         elif isinstance(command, Look):
             count = self.own_count()
             self._answer(command.node, Seen(command.ask, self._tag, count.sockets, count.is_leaving))
+        elif isinstance(command, Load):
+            if self.on_load is not None:
+                self.on_load(command)
         elif command.ask in self._asked and len(self._asked[command.ask]) < _MOST_NODES:
             self._asked[command.ask][command.node] = command
 

@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Awaitable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 
 import anyio
 import anyio.lowlevel
@@ -28,7 +28,7 @@ from wigwag.logs import current_node
 from wigwag.messages import encode_named
 from wigwag.node import BROADCAST_CHANNEL, new_node_tag, node_channel
 from wigwag.provider.channels import Channels
-from wigwag.provider.commands import Commands, NodeCount
+from wigwag.provider.commands import Commands, Load, NodeCount
 from wigwag.provider.counters import Counters
 from wigwag.provider.fanout import Fanout
 from wigwag.provider.link import Link
@@ -276,6 +276,14 @@ class Node:
         if self.direct:
             return {self.tag: self._commands.own_count()}
         return await self._commands.look(timeout_s)
+
+    def on_load(self, listener: Callable[[Load], object]) -> None:
+        """Tell it what each node, this one included, says of its sockets."""
+        self._commands.on_load = listener
+
+    def tell_load(self) -> None:
+        """Say to all how many sockets this node has, and whether it is about to end."""
+        self._commands.tell_load()
 
     def leave(self) -> None:
         """The process is about to end: other nodes are told so when they look."""

@@ -29,6 +29,7 @@ from wigwag.service.draining import GRACE_S, Drain
 from wigwag.service.internal import create_internal_app
 from wigwag.service.loading import Watched
 from wigwag.service.publishing import running
+from wigwag.service.rebalancing import Rebalancing
 from wigwag.service.refusals import Refusals
 from wigwag.settings import CoreSettings, ServiceSettings
 from wigwag.tokens.files import watch
@@ -120,6 +121,12 @@ class Served:
             ws_max_size=_APP_MESSAGE_BYTES if has_app else self._settings.message_bytes,
             proxy_headers=False,  # X-Forwarded-For is any client's to write, until a setting says whose counts
         )
+
+    async def rebalance(self, server: Server) -> None:
+        """Take part in the fleet's rebalancing, if that is wished, until cancelled; the server is the public one."""
+        if self._settings.rebalance:
+            await server.listening.wait()
+            await Rebalancing(self._settings, self.providers).run(server.server_state.connections)
 
     def internal_app(self) -> Starlette:
         """The application of the internal port."""

@@ -93,6 +93,7 @@ class _Service:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._obey_signals, tasks.cancel_scope, public)
                 tasks.start_soon(self._access.watch)
+                tasks.start_soon(self._served.rebalance, public)
                 await self._live(public, public_socket, internal, internal_socket)
                 tasks.cancel_scope.cancel()
         except* CannotServe as group:

@@ -71,6 +71,15 @@ class ServiceSettings:
         "How many sockets are closed in a second then; more where they would not all be closed in time.",
         above=0,
     )
+    rebalance: bool = setting(
+        False,
+        "Send sockets away, with 1012, while this node has a tenth more than the mean of all: after new ones started.",
+    )
+    rebalance_per_s: float = setting(10.0, "How many sockets a node sends away in a second then.", above=0)
+    rebalance_interval_s: float = setting(
+        10.0,
+        "How often nodes tell each other how many sockets they have; three times that they wait and see.",
+    )
     api_key: Secrets | None = setting(
         None,
         "What backends send as `Authorization: Bearer …` to publish. Without it only this machine may.",

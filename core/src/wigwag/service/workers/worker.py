@@ -111,6 +111,7 @@ class _Service:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._access.watch)
+                tasks.start_soon(self._served.rebalance, public)
                 await self._live(tasks, public, control, connections)
         except* CannotServe as group:
             error = self._served.watched.error or first_of(group)
