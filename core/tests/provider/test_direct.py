@@ -13,6 +13,7 @@ from provider.world import World, pass_time
 from wigwag.errors import NotAccepted
 from wigwag.messages import SocketMessage
 from wigwag.node import new_socket_id
+from wigwag.provider.commands import Load
 from wigwag.testing import FakeBroker
 
 pytestmark = pytest.mark.anyio
@@ -180,6 +181,23 @@ async def test_the_sockets_of_each_node_that_answers_are_counted(world: World) -
     assert counts == dict(zip(tags, ((2, False), (1, False), (0, True)), strict=True))
     nodes[0].broker.is_deaf = True
     assert set(await nodes[1].provider.count_sockets()) == set(tags[1:])
+
+
+async def test_what_a_node_says_of_its_sockets_all_hear_that_listen(world: World) -> None:
+    nodes = [await world.node() for _ in range(3)]
+    heard: list[Load] = []
+    for node in nodes[:2]:
+        node.provider.node.on_load(heard.append)  # type: ignore[union-attr]
+    nodes[0].attach()
+    first = nodes[0].provider.node
+    assert first is not None
+    first.tell_load()
+    await settle()
+    assert heard == [Load(first.tag, 1)] * 2
+    first.leave()
+    first.tell_load()
+    await settle()
+    assert heard[2:] == [Load(first.tag, 1, leaving=True)] * 2
 
 
 async def test_two_counts_at_once_do_not_mix(world: World) -> None:
