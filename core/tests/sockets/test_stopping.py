@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import anyio
@@ -224,3 +225,42 @@ async def test_a_handler_that_outlasts_its_socket_is_no_error_of_the_application
     await pass_time(11)
     assert not peer.is_served
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+# Sending all away before
+
+
+async def test_all_are_sent_away_at_a_pace_while_messages_go_on(world: World) -> None:
+    closes: list[float] = []
+    sockets = Sockets(open=join, close=lambda ctx, *how: closes.append(anyio.current_time()))
+    peers = [await world.connect(sockets) for _ in range(10)]
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(functools.partial(sockets.drain, per_s=2))
+        await anyio.sleep(2.5)
+        await sockets.emitter.publish("t", "still here")
+    await settle()
+    assert len(closes) == 10
+    assert all(number / 2 <= at - began <= (number + 1) / 2 + 0.1 for number, at in enumerate(closes))
+    assert {peer.closed for peer in peers} == {(1012, "going away")}
+    heard = sum("still here" in peer.take() for peer in peers)
+    assert 4 <= heard <= 6
+    late = await world.connect(sockets)
+    assert late.closed == (1012, "going away")
+
+
+async def test_there_is_a_limit_and_started_anew_they_let_everybody_in(world: World) -> None:
+    sockets = Sockets()
+    async with sockets:
+        peers = [world.open(application(sockets)) for _ in range(10)]
+        await settle()
+        began = anyio.current_time()
+        await sockets.drain(per_s=0.1, limit_s=3)
+        assert anyio.current_time() - began <= 3.1
+        await settle()
+        assert all(peer.closed for peer in peers)
+    async with sockets:
+        again = world.open(application(sockets))
+        await settle()
+        assert again.closed is None
+        await again.leave()

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from wigwag.emitter import Emitter
+from wigwag.pacing import pace
 from wigwag.provider.counters import Counters
 from wigwag.sockets.handlers import Guard, Handler, MessageGuard, Route, arity
 from wigwag.sockets.limits import Limits
 from wigwag.sockets.router import SocketRouter
+from wigwag.wire.client import GOING_AWAY
 
 if TYPE_CHECKING:
     from wigwag.sockets.session import Session
@@ -56,6 +58,8 @@ class Application:
         self.sessions: set[Session] = set()
         self._sockets_of: Counter[str] = Counter()
         self._ended: anyio.Event | None = None
+        #: Whether no more sockets are let in, since those that are there are being sent away.
+        self.is_draining: bool = False
         self._user_id = user_id
         #: Whether all messages go to ``on_message`` as they are.
         self.takes_raw_only: bool = self.on_message is not None and not self._routers
@@ -104,6 +108,13 @@ class Application:
         if self._ended is not None and not self.sessions:
             self._ended.set()
 
+    async def drain(self, per_s: float, limit_s: float) -> None:
+        """Let nobody in any more, and close every socket at a pace; return when all are told."""
+        self.is_draining = True
+        ends_at = anyio.current_time() + limit_s
+        while left := [session for session in self.sessions if not session.connection.is_closing]:
+            await pace(left, _send_away, per_s=per_s, limit_s=max(0.0, ends_at - anyio.current_time()))
+
     async def close_sessions(self, code: int, reason: str) -> None:
         """Close every socket, and return when their close handlers have run; each has its limits."""
         if not self.sessions:
@@ -113,6 +124,10 @@ class Application:
             session.close(code, reason)
         with anyio.move_on_after(_CLOSE_STEPS * self.limits.close_timeout_s):
             await self._ended.wait()
+
+
+def _send_away(session: Session) -> None:
+    session.close(GOING_AWAY, "going away")
 
 
 #: What a socket has yet to send, its handlers, its close handler: each has ``close_timeout_s``.

@@ -221,6 +221,7 @@ class Sockets(Generic[V, E]):
             return self
         self._changing = anyio.Event()
         try:
+            self._app.is_draining = False
             self._app.routes  # noqa: B018 - raises where two routers handle one type
             provider = self._provider = create_provider() if self._given is None else self._given
             self._allowed_origins()
@@ -254,6 +255,19 @@ class Sockets(Generic[V, E]):
         finally:
             self._changing.set()
             self._changing = None
+
+    async def drain(self, *, per_s: float = 500.0, limit_s: float = 20.0) -> None:
+        """Send every socket away with 1012, so many a second, while everything else goes on; return when all are told.
+
+        For servers that close all in one instant when they stop: call it before, from a route that whoever stops the
+        server asks.  Who connects from then on is closed at once, with 1012 too, until these Sockets are started
+        anew.  ``wigwag serve`` does it by itself.
+
+        Args:
+            per_s: More where they would not all be closed in time.
+            limit_s: Within how many seconds all are closed.  Cancelled, it leaves the rest connected.
+        """
+        await self._app.drain(per_s, limit_s)
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncGenerator[dict[str, Any]]:
@@ -332,6 +346,9 @@ class Sockets(Generic[V, E]):
         """
         provider = self._require_running()
         app = self._app
+        if app.is_draining:
+            await self._accept_and_close(websocket, GOING_AWAY, "going away")
+            return
         session = Session(app, provider, user)
         current_socket.set(session.id)  # for log lines, its handlers' too
         if not app.may_have_another(session.user_id):
