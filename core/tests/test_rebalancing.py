@@ -166,9 +166,8 @@ def test_who_came_after_it_had_too_many_stays() -> None:
 
 def test_once_begun_it_goes_on_to_the_mean() -> None:
     shedding: Shedding[int] = Shedding(INTERVAL_S, 1000)
-    for at in range(4):
-        gone = shedding.next(6, 5, at * INTERVAL_S, lambda: range(100))
-    assert len(gone) == 6
+    gone = [shedding.next(6, 5, at * INTERVAL_S, lambda: range(100)) for at in range(4)]
+    assert [len(each) for each in gone] == [0, 0, 0, 6]
     assert len(shedding.next(1, 5, 50.0, lambda: range(100))) == 1
     assert shedding.next(0, 5, 60.0, lambda: range(100)) == []
 

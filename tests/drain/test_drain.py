@@ -104,7 +104,7 @@ def check_nothing_missed(members: list[Member], publisher: Publisher) -> None:
 async def test_2000_sockets_are_closed_at_a_pace_and_the_rest_get_their_messages(
     arguments: tuple[str, ...],
 ) -> None:
-    with serving(*arguments, **MANY) as service:
+    with serving(*arguments, cwd=None, **MANY) as service:
         members = await gather(service.ws, "lobby", SOCKETS)
         publisher = Publisher(service)
         async with publisher.publishing():
@@ -133,7 +133,7 @@ async def test_on_redis_what_clients_send_as_they_are_closed_reaches_the_other_r
         **MANY,
         "WIGWAG_DRAIN_DELAY_S": "0.5",
     }
-    with serving(**variables) as service, serving(**variables) as other:
+    with serving(cwd=None, **variables) as service, serving(cwd=None, **variables) as other:
         members = await gather(service.ws, "lobby", SOCKETS, last_words="last")
         (listener,) = await gather(other.ws, "last", 1)
         publisher = Publisher(other)
@@ -254,7 +254,7 @@ def test_who_does_not_answer_the_close_does_not_hold_it(tmp_path: Path) -> None:
 def test_a_publish_on_its_way_to_a_broker_that_is_slow_is_answered_truthfully(redis: RedisServer) -> None:
     variables = {"WIGWAG_PROVIDER": "redis", "WIGWAG_REDIS_URL": redis.url}
     with ExitStack() as stack:
-        service, other = (stack.enter_context(serving(**variables)) for _ in range(2))
+        service, other = (stack.enter_context(serving(cwd=None, **variables)) for _ in range(2))
         for each in (service, other):
             wait_until(lambda url=each.internal: is_ready(url), "it is ready", LIMIT_S)  # type: ignore[misc]
         listener = stack.enter_context(connect(other.ws))

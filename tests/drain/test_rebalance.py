@@ -101,7 +101,7 @@ def address(service: Service) -> tuple[str, int]:
 async def test_after_one_more_has_started_the_sockets_are_shared_out_anew(redis: RedisServer) -> None:
     variables = {"WIGWAG_PROVIDER": "redis", "WIGWAG_REDIS_URL": redis.url, **SETTINGS}
     with ExitStack() as stack:
-        services = [stack.enter_context(serving(**variables)) for _ in range(2)]
+        services = [stack.enter_context(serving(cwd=None, **variables)) for _ in range(2)]
         async with Balancer() as balancer:
             balancer.use([address(service) for service in services])
             crowd = Returning(f"ws://127.0.0.1:{balancer.port}/ws")
@@ -112,7 +112,9 @@ async def test_after_one_more_has_started_the_sockets_are_shared_out_anew(redis:
                 await anyio.sleep(7 * INTERVAL_S)
                 assert not crowd.closes
                 services.append(
-                    await anyio.to_thread.run_sync(lambda: stack.enter_context(serving(**variables)))
+                    await anyio.to_thread.run_sync(
+                        lambda: stack.enter_context(serving(cwd=None, **variables))
+                    )
                 )
                 balancer.use([address(service) for service in services])
                 after = await counts_until(
@@ -135,7 +137,7 @@ async def test_after_one_more_has_started_the_sockets_are_shared_out_anew(redis:
 
 
 async def test_workers_share_with_one_that_was_replaced() -> None:
-    with serving("--workers", "2", **SETTINGS) as service:
+    with serving("--workers", "2", cwd=None, **SETTINGS) as service:
         crowd = Returning(service.ws)
         async with crowd.connected(100):
             before = await counts_until(service, lambda found: sum(found) == 100, LIMIT_S)
@@ -157,7 +159,7 @@ def workers_of(service: Service) -> list[int]:
 
 
 async def test_where_nodes_can_not_hear_each_other_it_says_so() -> None:
-    with serving(**SETTINGS) as service:
+    with serving(cwd=None, **SETTINGS) as service:
         await anyio.sleep(0.5)
         code, _, err = await anyio.to_thread.run_sync(service.end)
     assert code == 0
