@@ -145,8 +145,14 @@ def test_each_line_of_a_worker_has_its_number(shop: Path) -> None:
     variables = {"WIGWAG_LOG_FORMAT": "json", "WIGWAG_LOG_LEVEL": "debug"}
     with serving("shop:app", "--workers", "1", cwd=shop, **variables) as service:
         talk(service)
+        with connect(service.ws) as client:
+            assert client.recv(LIMIT_S) == "welcome"
+            publish(service, traceparent=TRACEPARENT)  # to the supervisor, who asks a worker
+            assert client.recv(LIMIT_S) == "hello"
         found = list(lines(service))
     check_lines(found, has_worker=True)
+    (delivered,) = [line for line in found if line.get("trace_id") == TRACE_ID]
+    assert (delivered["worker"], delivered["message"]) == (1, "a message of 5 bytes on 'lobby'")
     assert {line["worker"] for line in found if "worker" in line} == {1}
     assert any("worker" not in line for line in found)  # the supervisor's
 

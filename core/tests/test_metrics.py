@@ -9,14 +9,19 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from clocks import backend, settle
 from wigwag.errors import NotAccepted, Uncertain
 from wigwag.memory import MemoryBroker
 from wigwag.provider import Provider, ProviderSettings
+from wigwag.provider.histogram import Histogram
+from wigwag.provider.lag import Lags
 from wigwag.service.internal import create_internal_app
 from wigwag.service.metrics import exposition, registry_of
+from wigwag.service.workers.metrics import Merged
 from wigwag.testing import FakeBroker, FakeNetwork, FakeSocket
 
 pytestmark = pytest.mark.anyio
@@ -195,8 +200,8 @@ async def test_the_lag_is_by_the_publishers_clock_and_bounded(
 ) -> None:
     """A clock that is ahead makes no time negative, one that is far behind no sum useless."""
     clock = 1_800_000_000.0
-    monkeypatch.setattr(time, "time", lambda: clock)
-    monkeypatch.setattr(time, "time_ns", lambda: int((clock - behind_s) * 1_000_000_000))
+    now = [clock - behind_s]
+    monkeypatch.setattr(time, "time_ns", lambda: int(now[0] * 1_000_000_000))
     network = FakeNetwork()
     async with (
         Provider(FakeBroker(network), name="one") as one,
@@ -206,9 +211,12 @@ async def test_the_lag_is_by_the_publishers_clock_and_bounded(
         sockets = [attach(two) for _ in range(3)]
         for socket in sockets:
             await two.subscribe(socket.id, "a")
+        network.holds_deliveries = True
         await one.publish("a", "x")
         await one.publish("unwanted", "x")
         await one.send(sockets[0].id, "y")
+        now[0] = clock
+        network.deliver_held()
         await settle()
         samples = read([two])
         assert [socket.messages for socket in sockets] == [["x", "y"], ["x"], ["x"]]
@@ -251,3 +259,37 @@ async def test_what_waits_for_slow_sockets_is_summed() -> None:
         for socket_id in list(provider.node.fanout.sockets if provider.node else ()):
             provider.detach(socket_id)
     assert value(samples, "wigwag_outbound_buffer_bytes") == 12
+
+
+async def test_a_turn_that_brings_messages_without_end_is_counted_meanwhile() -> None:
+    histogram = Histogram()
+    lags = Lags(histogram)
+    for _ in range(2048):
+        lags.arrived(time.time_ns() // 1000)
+    assert histogram.count == 2048
+
+
+@pytest.mark.parametrize(
+    ("accept", "parse"),
+    [("", text_string_to_metric_families), ("application/openmetrics-text; version=1.0.0", openmetrics)],
+)
+async def test_histograms_of_workers_stand_side_by_side(accept: str, parse: Any) -> None:
+    pages: dict[str, str] = {}
+    for number in (1, 2):
+        async with Provider(FakeBroker(), name="local") as provider:
+            await settle()
+            for _ in range(number):
+                await provider.publish("a", "x")
+            pages[str(number)] = exposition(registry_of([provider]), "")[0].decode()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Merged(pages, []))
+    (family,) = (
+        family
+        for family in parse(exposition(registry, accept)[0].decode())
+        if family.name == "wigwag_publish_seconds"
+    )
+    assert family.type == "histogram"
+    counts = {s.labels["worker"]: s.value for s in family.samples if s.name.endswith("_count")}
+    assert counts == {"1": 1, "2": 2}
+    ends = {s.labels["worker"]: s.value for s in family.samples if s.labels.get("le") == "+Inf"}
+    assert ends == counts

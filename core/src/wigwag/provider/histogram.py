@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 #: From half a millisecond, which a broker of the same rack takes, to the limits after which nobody waits any more.
@@ -11,7 +11,7 @@ BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class Histogram:
-    """Durations, counted by :data:`BOUNDS_S`.  One observation is a search among 14 numbers and two additions."""
+    """Durations, counted by :data:`BOUNDS_S`."""
 
     __slots__ = ("_counts", "sum_s")
 
@@ -20,8 +20,18 @@ class Histogram:
         #: Of all durations, in seconds.
         self.sum_s: float = 0.0
 
-    def observe(self, seconds: float, times: int = 1) -> None:
-        """Count a duration, which so many had."""
+    def observe_all(self, durations: Iterable[float], least_s: float, most_s: float) -> None:
+        """Count each of these, as one that is within the limits."""
+        counts, sum_s = self._counts, 0.0
+        for seconds in durations:
+            if not least_s <= seconds <= most_s:
+                seconds = least_s if seconds < least_s else most_s
+            counts[bisect_left(BOUNDS_S, seconds)] += 1
+            sum_s += seconds
+        self.sum_s += sum_s
+
+    def observe_many(self, seconds: float, times: int) -> None:
+        """Count a duration that so many had."""
         self._counts[bisect_left(BOUNDS_S, seconds)] += times
         self.sum_s += seconds * times
 

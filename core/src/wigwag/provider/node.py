@@ -31,6 +31,7 @@ from wigwag.provider.channels import Channels
 from wigwag.provider.commands import Commands, Load, NodeCount
 from wigwag.provider.counters import Counters
 from wigwag.provider.fanout import Fanout
+from wigwag.provider.lag import Lags
 from wigwag.provider.link import Link
 from wigwag.provider.outbox import Outbox
 from wigwag.provider.resync import Ledger
@@ -63,8 +64,6 @@ _TELL_AT_ONCE = 200
 _LANE_TRIES = 16_384
 _LANES_IN_VAIN = 16
 _WARN_AGAIN_S = 30.0
-#: A message that took longer, by the clocks of two machines, counts as one that took so long.
-_MOST_LAG_S = 3600.0
 
 
 class Node:
@@ -81,6 +80,7 @@ class Node:
         self._broker = broker
         self._settings = settings
         self.counters = counters
+        self._note_lag = Lags(counters.lag_s).arrived
         self.tag: str = new_node_tag()
         self.fanout: Fanout = Fanout(counters)
         self.fanout.context.run(current_node.set, self.tag)
@@ -360,19 +360,17 @@ class Node:
         except (ValueError, RecursionError):
             self._foreign(topic, "command")
             return
-        if envelope.sent_us is not None:
-            # Clocks of two machines differ, and a peer may write what it likes.
-            lag_s = time.time() - envelope.sent_us / 1_000_000
-            self.counters.lag_s.observe(min(max(lag_s, 0.0), _MOST_LAG_S))
+        sent_us = envelope.sent_us
+        if sent_us is not None:
+            self._note_lag(sent_us)
         if envelope.trace is None:
-            self._deliver(topic, envelope)
+            self._deliver(topic, envelope, kind is TEXT)
         else:
             with delivery(envelope.trace, topic, len(envelope.payload), self.tag):
                 logger.debug("a message of %d bytes on %r", len(envelope.payload), topic)
-                self._deliver(topic, envelope)
+                self._deliver(topic, envelope, kind is TEXT)
 
-    def _deliver(self, topic: str, envelope: Envelope) -> None:
-        is_text = envelope.kind is TEXT
+    def _deliver(self, topic: str, envelope: Envelope, is_text: bool) -> None:
         if envelope.to is not None:
             self.fanout.to_one(Frame(envelope.payload, is_text), envelope.to)
             return

@@ -256,7 +256,7 @@ class Outbox:
             return
         if batch.refused:
             counters.publish_errors[_REFUSED] += len(batch.refused)
-        counters.publish_s.observe(now() - batch.opened_at, len(batch.messages) - len(batch.refused))
+        counters.publish_s.observe_many(now() - batch.opened_at, len(batch.messages) - len(batch.refused))
 
     async def expire(self) -> None:
         """Fail what has waited too long, for ever.  One task for all callers: a timer each costs more
