@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from websockets.sync.client import connect
 
 from servers.process import wait_until
 from servers.redis import RedisServer
-from serving import LIMIT_S, Service, serving
+from serving import LIMIT_S, WIGWAG, Service, environment, serving
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -203,3 +204,15 @@ def test_a_trace_goes_through_the_broker_to_each_replica(shop: Path) -> None:
             delivered = [line for line in lines(two) if line.get("trace_id") == TRACE_ID]
             assert [line["message"] for line in delivered] == ["a message of 5 bytes on 'lobby'"]
             assert delivered[0]["node"]
+
+
+def test_a_hub_alone_logs_in_the_same_way(tmp_path: Path) -> None:
+    command = [WIGWAG, "hub", "--path", str(tmp_path / "hub")]
+    with subprocess.Popen(
+        command, env=environment(WIGWAG_LOG_FORMAT="json"), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        line = json.loads(process.stderr.readline())
+        process.terminate()
+    assert line["message"].startswith("wigwag hub")
+    assert process.returncode == 0

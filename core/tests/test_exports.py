@@ -37,7 +37,7 @@ NAMES = [
     "create_provider",
     "topic",
 ]
-MODULES = ["wigwag.broker", "wigwag.client", "wigwag.sync", "wigwag.testing"]
+MODULES = ["wigwag.broker", "wigwag.client", "wigwag.logs", "wigwag.sync", "wigwag.testing"]
 
 
 def test_the_public_names() -> None:

@@ -161,6 +161,7 @@ MODULES = (
     "wigwag.sync",
     "wigwag.client",
     "wigwag.testing",
+    "wigwag.logs",
     "wigwag.uvicorn",
     "wigwag.broker",
 )

@@ -40,6 +40,12 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> Non
     assert re.fullmatch(r"docs/operations/drills\.md#[a-z0-9-]+", rule["annotations"]["runbook_url"])
 
 
+def test_what_to_do_stands_where_an_alert_says() -> None:
+    headings = re.findall("^#+ (.+)$", (ROOT / "docs/operations/drills.md").read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert {rule["annotations"]["runbook_url"].partition("#")[2] for rule in RULES} <= anchors
+
+
 def test_each_alert_is_documented() -> None:
     section = MONITORING.partition("\n## Alerts\n")[2]
     rows = re.findall(r"^\| `(Wigwag\w+)` \| (\w+) \| ([0-9a-z ]+) \|", section, re.MULTILINE)

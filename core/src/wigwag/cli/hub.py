@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import signal
-import sys
 from pathlib import Path
 
 import anyio
 
+from wigwag.factory import PREFIX as SERVICE_PREFIX
 from wigwag.local import Hub, LocalSettings
 from wigwag.local.settings import PREFIX
-from wigwag.settings import load_settings
+from wigwag.service.served import announce, set_up_logging
+from wigwag.settings import ServiceSettings, load_settings
 
 
 def hub(path: Path | None, environ: dict[str, str]) -> None:
@@ -25,18 +25,19 @@ def hub(path: Path | None, environ: dict[str, str]) -> None:
     if path is not None:
         environ = {**environ, f"{PREFIX}PATH": str(path)}
     settings = load_settings(LocalSettings, PREFIX, environ)
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    service = load_settings(ServiceSettings, SERVICE_PREFIX, environ)  # how to log
+    set_up_logging(service)
     use_uvloop = importlib.util.find_spec("uvloop") is not None
-    anyio.run(_run, settings, backend_options={"use_uvloop": use_uvloop})
+    anyio.run(_run, settings, service, backend_options={"use_uvloop": use_uvloop})
 
 
-async def _run(settings: LocalSettings) -> None:
+async def _run(settings: LocalSettings, service: ServiceSettings) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with Hub(settings):
-            sys.stderr.write(
+            announce(
                 f"wigwag hub · listens at {settings.path}\n"
-                f"  processes  WIGWAG_PROVIDER=local {PREFIX}PATH={settings.path}\n"
+                f"  processes  WIGWAG_PROVIDER=local {PREFIX}PATH={settings.path}\n",
+                service,
             )
-            sys.stderr.flush()
             async for _ in signals:
                 return
