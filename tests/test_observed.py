@@ -207,7 +207,7 @@ def test_a_trace_goes_through_the_broker_to_each_replica(shop: Path) -> None:
 
 
 def test_a_hub_alone_logs_in_the_same_way(tmp_path: Path) -> None:
-    command = [WIGWAG, "hub", "--path", str(tmp_path / "hub")]
+    command: list[str | Path] = [WIGWAG, "hub", "--path", str(tmp_path / "hub")]
     with subprocess.Popen(
         command, env=environment(WIGWAG_LOG_FORMAT="json"), stderr=subprocess.PIPE, text=True
     ) as process:

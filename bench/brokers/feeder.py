@@ -98,7 +98,7 @@ FEED: dict[str, Callable[[str, bytes, int], None]] = {
 def main() -> None:
     """Feed until the input ends."""
     broker, url, size, group = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    payload = encode_envelope(Kind.TEXT, TOPIC, b"x" * size, sent_us=time.time_ns() // 1000)
+    payload = encode_envelope(Kind.TEXT, TOPIC, b"x" * size, sent_at=time.time())
     FEED[broker](url, payload, group)
 
 

@@ -20,16 +20,16 @@ class Lags:
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = histogram
-        self._pending: list[int] = []
+        self._pending: list[float] = []
         try:
             self._soon: Callable[[Callable[[], object]], object] | None = asyncio.get_running_loop().call_soon
         except RuntimeError:  # trio
             self._soon = None
 
-    def arrived(self, sent_us: int) -> None:
-        """A message arrived that was sent at that time: microseconds since the epoch, by the publisher's clock."""
+    def arrived(self, sent_at: float) -> None:
+        """A message arrived that was sent at that time: seconds since the epoch, by the publisher's clock."""
         pending = self._pending
-        pending.append(sent_us)
+        pending.append(sent_at)
         if len(pending) == 1 and self._soon is not None:
             self._soon(self.count)
         elif self._soon is None or len(pending) >= _MOST_PENDING:
@@ -39,5 +39,5 @@ class Lags:
         """Count those that have arrived.  Clocks differ, and a peer may write what it likes: 0 to an hour."""
         pending, self._pending = self._pending, []
         if pending:
-            now_us = time.time_ns() // 1000
-            self._histogram.observe_all([(now_us - sent_us) / 1_000_000 for sent_us in pending], 0.0, _MOST_S)
+            now = time.time()
+            self._histogram.observe_all([now - sent_at for sent_at in pending], 0.0, _MOST_S)

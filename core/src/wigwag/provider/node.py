@@ -225,7 +225,7 @@ class Node:
             topic,
             frame.payload,
             exclude=exclude,
-            sent_us=time.time_ns() // 1000,
+            sent_at=time.time(),
             trace=current_trace(),
             format=self._broker.envelope,
         )
@@ -244,7 +244,7 @@ class Node:
                 channel,
                 frame.payload,
                 to=socket_id,
-                sent_us=time.time_ns() // 1000,
+                sent_at=time.time(),
                 trace=current_trace(),
             )
             await self._to_broker(channel, envelope)
@@ -360,9 +360,9 @@ class Node:
         except (ValueError, RecursionError):
             self._foreign(topic, "command")
             return
-        sent_us = envelope.sent_us
-        if sent_us is not None:
-            self._note_lag(sent_us)
+        sent_at = envelope.sent_at
+        if sent_at is not None:
+            self._note_lag(sent_at)
         if envelope.trace is None:
             self._deliver(topic, envelope, kind is TEXT)
         else:

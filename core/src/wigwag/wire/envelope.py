@@ -66,8 +66,8 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: str | None = None
     #: Where it stands in the topic's history.
     position: Position | None = None
-    #: When it was published, by the publisher's clock: microseconds since the epoch.
-    sent_us: int | None = None
+    #: When it was published, by the publisher's clock: seconds since the epoch.
+    sent_at: float | None = None
     #: The trace in which it was published.
     trace: TraceContext | None = None
 
@@ -96,7 +96,7 @@ def encode_envelope(
     *,
     to: str | None = None,
     exclude: str | None = None,
-    sent_us: int | None = None,
+    sent_at: float | None = None,
     trace: TraceContext | None = None,
     format: EnvelopeFormat = "compact",
 ) -> bytes:
@@ -108,7 +108,7 @@ def encode_envelope(
         is_binary = kind is BINARY
         message = b64encode(payload).decode() if is_binary else payload.decode()
         return _encode_json(OrijsEnvelope(topic, message, is_binary, exclude))
-    return _encode(Envelope(VERSION, kind, topic, payload, to, exclude, None, None, sent_us, trace))
+    return _encode(Envelope(VERSION, kind, topic, payload, to, exclude, None, None, sent_at, trace))
 
 
 def decode_envelope(topic: str, data: bytes) -> Envelope:
