@@ -36,7 +36,9 @@ BESIDE = {
 #: Pages whose shell lines are only seen to name what exists (commands, options, targets, settings), and why.
 CHECKED = {
     "CONTRIBUTING.md": "make's targets, the whole test run among them",
+    "charts/wigwag/README.md": "as docs/operations/kubernetes.md",
     "clients/typescript/README.md": "the package is installed into an empty project by tests/client_typescript",
+    "docs/operations/kubernetes.md": "a cluster, elsewhere; tests/charts/test_pages.py renders what is installed",
     "docs/operations/container.md": "a container engine, elsewhere; tests/test_image.py does what the image does",
     "examples/provider-mqtt/README.md": "a broker with TLS and a password, elsewhere",
     "providers/kafka/README.md": "a cluster of brokers, elsewhere",
@@ -55,6 +57,7 @@ RUN = {
     "haproxy": "likewise",
     "caddy": "likewise",
     "yaml": "test_proxies.py: read",
+    "yaml": "tests/charts/test_pages.py: values of the chart",
     "dockerfile": "tests/test_image.py",
     "js": "the test that plays the page, in a browser",
 }
