@@ -56,8 +56,7 @@ RUN = {
     "nginx": "test_proxies.py: by the program itself, and sockets go through",
     "haproxy": "likewise",
     "caddy": "likewise",
-    "yaml": "test_proxies.py: read",
-    "yaml": "tests/charts/test_pages.py: values of the chart",
+    "yaml": "test_proxies.py: read; tests/charts/test_pages.py: values of the chart",
     "dockerfile": "tests/test_image.py",
     "js": "the test that plays the page, in a browser",
 }
