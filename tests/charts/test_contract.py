@@ -169,7 +169,7 @@ async def drain(pods: list[Pod]) -> None:
 
         try:
             await start(0)
-            load = Load(clients=SOCKETS, topics=20, publishers=2, publishes_per_s=10, quiet_s=1.0)
+            load = Load(clients=SOCKETS, topics=40, publishers=1, publishes_per_s=8, quiet_s=1.0)
             ws = f"ws://127.0.0.1:{public.port}/ws?token={token()}"
             traffic = Traffic(load, ws, f"http://127.0.0.1:{internal.port}", KEY)
             async with traffic.running():
