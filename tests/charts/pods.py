@@ -166,6 +166,15 @@ class Pod(ServerProcess):
             return process.wait(KILL_S)
 
 
+def run_in(pod: Pod, *command: str) -> str:
+    """Run a command as `kubectl exec` does; what it printed.  Raises CalledProcessError."""
+    found = [str(BIN / command[0]), *command[1:]]
+    environment = pod.container.environment
+    return subprocess.run(
+        found, env=environment, stdout=subprocess.PIPE, text=True, timeout=60, check=True
+    ).stdout
+
+
 def run_test(pod: Manifest, addresses: Sequence[str], directory: Path, secrets: Secrets) -> tuple[int, str]:
     """Run the pod of `helm test`, with a name service that has these addresses; its exit code and what it said."""
     container = Container(pod["spec"], pod["metadata"], "127.0.0.1", directory, secrets)

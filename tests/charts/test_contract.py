@@ -16,7 +16,7 @@ from typing import Any
 import jwt
 import pytest
 
-from charts.pods import Pod, run_test
+from charts.pods import Pod, run_in, run_test
 from charts.rendering import ACCESS, Manifest, merged, one, render
 from rolling.balancer import Balancer, Endpoints
 from rolling.brokers import variables_of
@@ -133,6 +133,10 @@ def test_a_pod_with_workers_needs_nothing_but_its_own_tmp(ports: dict[str, int],
         code, said = run_test(one(rendered, "Pod"), [pod.address], tmp_path, SECRETS)
         assert code == 0, said
         assert list((pod.directory / "tmp").iterdir()), "the hub's socket"
+        # As NOTES.txt says.
+        made = run_in(pod, "wigwag", "token", "--sub", "ann", "--topics", "lobby").strip()
+        assert jwt.decode(made, SECRET, ["HS256"])["topics"] == ["lobby"]
+        run_in(pod, "wigwag", "publish", "lobby", "hello", "--url", pod.at("internal"))
         pod.terminate()
         assert pod.await_end() == 0
 

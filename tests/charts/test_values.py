@@ -67,7 +67,9 @@ def strings(schema: dict[str, Any], _: str) -> st.SearchStrategy[str]:
     # What YAML and Kubernetes take; the values of a chart are text that somebody wrote.
     letters = st.characters(codec="utf-8", exclude_categories=["C"], include_characters="\n\t")
     found = (
-        st.from_regex(schema["pattern"], fullmatch=True, alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E))
+        st.from_regex(
+            schema["pattern"], fullmatch=True, alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+        )
         if "pattern" in schema
         else st.text(letters, max_size=60)
     )
