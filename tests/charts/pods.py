@@ -182,14 +182,29 @@ def run_test(pod: Manifest, addresses: Sequence[str], directory: Path, secrets: 
     (service,) = (word for word in command if word.endswith("-replicas"))
     at = command.index(service)
     command[at : at + 1] = addresses
+    return _run(command, container, pod["spec"]["activeDeadlineSeconds"])
+
+
+def run_job(job: Manifest, directory: Path, secrets: Secrets) -> tuple[int, str]:
+    """Run a Job's pod; its exit code and what it said."""
+    template = job["spec"]["template"]
+    metadata = {
+        **template["metadata"],
+        "name": job["metadata"]["name"],
+        "namespace": job["metadata"]["namespace"],
+    }
+    container = Container(template["spec"], metadata, "127.0.0.1", directory, secrets)
+    return _run(container.command, container, job["spec"]["activeDeadlineSeconds"])
+
+
+def _run(command: Sequence[str], container: Container, limit_s: float) -> tuple[int, str]:
     done = subprocess.run(
         command,
         env=container.environment,
-        cwd=directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=pod["spec"]["activeDeadlineSeconds"],
+        timeout=limit_s,
         check=False,
     )
     return done.returncode, done.stdout

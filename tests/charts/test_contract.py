@@ -16,7 +16,7 @@ from typing import Any
 import jwt
 import pytest
 
-from charts.pods import Pod, run_in, run_test
+from charts.pods import Pod, run_in, run_job, run_test
 from charts.rendering import ACCESS, Manifest, merged, one, render
 from rolling.balancer import Balancer, Endpoints
 from rolling.brokers import variables_of
@@ -123,6 +123,19 @@ def test_applications_of_ones_own_are_tested_by_their_nodes(
             pod.start()
         code, said = run_test(one(rendered, "Pod"), [pod.address for pod in pods], tmp_path, SECRETS)
         assert (code, said) == (0, "2 replicas: each hears all 2 nodes\n")
+
+
+@pytest.mark.needs("redis-server")
+def test_a_release_is_looked_at_before_it_changes_anything(
+    redis_server: ServerProcess, ports: dict[str, int], tmp_path: Path
+) -> None:
+    values = merged(values_of("redis", redis_server, ports), {"preflight": {"enabled": True}})
+    code, said = run_job(one(render(values), "Job"), tmp_path / "well", SECRETS)
+    assert code == 0, said
+    nobody = {"provider": {"env": {"WIGWAG_REDIS_URL": f"redis://127.0.0.1:{ports['public']}"}}}
+    code, said = run_job(one(render(merged(values, nobody)), "Job"), tmp_path / "ill", SECRETS)
+    assert code == 1
+    assert "can't be reached" in said
 
 
 def test_a_pod_with_workers_needs_nothing_but_its_own_tmp(ports: dict[str, int], tmp_path: Path) -> None:

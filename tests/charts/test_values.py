@@ -181,9 +181,10 @@ def holds_together(rendered: list[Manifest]) -> None:
             assert {port["targetPort"] for port in manifest["spec"]["ports"]} <= ports
         if manifest["kind"] in ("Deployment", "PodDisruptionBudget"):
             assert selector["matchLabels"].items() <= pod["metadata"]["labels"].items()
-        if manifest["kind"] == "Pod":
+        if manifest["kind"] in ("Pod", "Job"):
             server = one(rendered, "Deployment")["spec"]["selector"]["matchLabels"]
-            assert not server.items() <= manifest["metadata"]["labels"].items()
+            of_hook = manifest["spec"].get("template", manifest)["metadata"]["labels"]
+            assert not server.items() <= of_hook.items()
         assert len(manifest["metadata"]["name"]) <= 63
     names = [variable["name"] for variable in container["env"]]
     own = [name for name in names if name.startswith("WIGWAG_")]

@@ -88,3 +88,34 @@
   readOnly: true
 {{- end }}
 {{- end -}}
+
+{{/* What a container that is told all of this needs besides: the user's files, and a place to write to. */}}
+{{- define "wigwag.volumes" -}}
+# The hub of a pod's processes (workers) has its socket here.
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- include "wigwag.secretVolumes" . }}
+{{- with .Values.auth.jwks.existingConfigMap }}
+- name: jwks
+  configMap:
+    name: {{ . | quote }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "wigwag.mounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- include "wigwag.secretMounts" . }}
+{{- if .Values.auth.jwks.existingConfigMap }}
+- name: jwks
+  mountPath: /run/secrets/wigwag/jwks
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
