@@ -26,6 +26,7 @@ from wigwag.client import (
     SendBufferFull,
     SocketClient,
 )
+from wigwag.client.rooms import Rooms
 from wigwag.client.session import Session
 from wigwag.errors import NotRunning, Unsubscribed
 
@@ -295,9 +296,18 @@ async def test_a_join_that_came_too_early_is_asked_again_while_its_caller_waits(
         assert client.rooms == {"x"}
         await client.request("settled")
     assert impatience.joins() == ["x", "x", "x"]
-    assert all(1 <= pause <= 2 for pause in impatience.pauses)
+    assert all(1 <= pause <= limit for pause, limit in zip(impatience.pauses, (2, 3), strict=True))
     assert len(set(impatience.pauses)) == 2
     assert errors[:2] == [f"room.join: {error}"] * 2
+
+
+def test_pauses_grow_with_a_random_part_up_to_20_s_and_are_short_again_after_a_success() -> None:
+    rooms = Rooms()
+    room = rooms.add("x")
+    assert [rooms.pause_s(lambda: 1.0) for _ in range(7)] == [2, 3, 5, 9, 17, 20, 20]
+    assert rooms.pause_s(lambda: 0.0) == 1
+    rooms.settle(room, None)
+    assert rooms.pause_s(lambda: 1.0) == 2
 
 
 async def test_joins_that_came_too_early_are_asked_again_one_by_one(

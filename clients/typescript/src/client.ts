@@ -111,6 +111,8 @@ export class SocketClient<
   readonly #rooms = new Map<string, Room>();
   /** Those that this connection asked for too early, and will ask for again. */
   readonly #tooEarly = new Set<Room>();
+  /** How often that was so since a room was last joined: the pause grows. */
+  #refusals = 0;
   #again: ReturnType<typeof setTimeout> | undefined;
 
   #state: ConnectionState = "disconnected";
@@ -170,7 +172,7 @@ export class SocketClient<
   connect(): Promise<void> {
     this.#checkUsable();
     if (typeof (this.#settings.WebSocket ?? globalThis.WebSocket) !== "function") {
-      throw new ClientError("no WebSocket here: npm install ws, and give the client its { WebSocket }");
+      throw new ClientError("no WebSocket here: npm install ws, and give its { WebSocket }");
     }
     if (typeof this.#url === "string") resolveUrl(this.#url);
     if (this.isConnected) return Promise.resolve();
@@ -541,6 +543,7 @@ export class SocketClient<
     this.#ask(JoinRoom.name, { room: room.name }, { timeout: 0 }, false).then(
       () => {
         room.wasJoined = true;
+        this.#refusals = 0;
         if (this.#link === link) room.outcome.resolve(); // else it was lost in this very moment
       },
       (error) => {
@@ -576,7 +579,7 @@ export class SocketClient<
         this.#join(room);
         if (this.#tooEarly.size) this.#joinAgain();
       },
-      1000 + Math.random() * 1000,
+      backoff(this.#refusals++, 1000, 20_000),
     );
   }
 

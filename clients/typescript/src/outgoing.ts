@@ -36,7 +36,7 @@ export class SendBuffer {
     if (this.#messages.length >= sendBufferMessages || this.#bytes + size > sendBufferBytes) {
       throw new SendBufferFull(
         `not connected, and ${size} bytes do not fit beside the ${this.#messages.length} messages that wait ` +
-          "(see sendBufferMessages, sendBufferBytes)",
+          "(sendBufferMessages, sendBufferBytes)",
       );
     }
     this.#messages.push({ id: message.id, content: copyOf(message.content), size });

@@ -303,6 +303,31 @@ describe.each(["Too many messages", "Too many joins"])("a join answered %s", (er
   });
 });
 
+describe("a room that is asked for too early again and again", () => {
+  test("is asked for after pauses that grow, with a random part, up to 20 s; after a success they are short again", async () => {
+    const { client, server } = connected({ heartbeatInterval: 0 });
+    client.joinRoom("a");
+    const pauses: number[] = [];
+    for (let n = 0; n < 9; n++) {
+      const before = joins(server).length;
+      const began = Date.now();
+      server.reply("room.join", { error: "Too many joins" });
+      while (joins(server).length === before) await pass(100);
+      pauses.push(Date.now() - began);
+    }
+    expect(
+      pauses.every((pause, n) => pause >= 1000 && pause <= Math.min(1000 + 1000 * 2 ** n, 20_000) + 100),
+    ).toBe(true);
+    expect(Math.max(...pauses.slice(5))).toBeGreaterThan(3000); // of four draws from 1 to 20 s
+    server.reply("room.join", { data: null });
+    client.joinRoom("b");
+    server.reply("room.join", { error: "Too many joins" });
+    await pass(2100);
+    expect(joins(server).at(-1)).toBe("b");
+    expect(joins(server).length).toBe(12);
+  });
+});
+
 describe("on each connection", () => {
   test("rooms are joined again, once, before what waited is sent", async () => {
     const { client, server } = connected();

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
+from wigwag.client.backoff import backoff_s
 from wigwag.client.errors import ConnectionClosed, RequestFailed
 from wigwag.client.waiting import Bell, Outcome
 from wigwag.errors import Unsubscribed
@@ -9,6 +13,10 @@ from wigwag.wire.client import TOO_MANY_JOINS, TOO_MANY_MESSAGES, UNAVAILABLE
 
 #: What a join is answered that came too early.
 _TOO_EARLY = (TOO_MANY_MESSAGES, TOO_MANY_JOINS)
+#: How long before a room is asked for again that was asked for too early: about so long at first, and at most.
+#: Ten refusals a minute end a connection.
+_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 20.0
 
 
 class Room:
@@ -38,6 +46,8 @@ class Rooms:
         self._due: dict[str, None] = {}
         #: Those that this connection asked for too early, to be asked for again.
         self._too_early: dict[str, None] = {}
+        #: How many pauses there have been since a room was last joined.
+        self._pauses = 0
         self._changed = Bell()
 
     def __contains__(self, name: str) -> bool:
@@ -88,6 +98,11 @@ class Rooms:
         while not self._too_early:
             await self._changed.wait()
 
+    def pause_s(self, random: Callable[[], float]) -> float:
+        """How long to wait before one is asked for again: it grows until a room is joined."""
+        self._pauses += 1
+        return backoff_s(self._pauses - 1, _PAUSE_S, _LONGEST_PAUSE_S, random)
+
     def make_one_due(self) -> None:
         """Of the rooms that were asked for too early, one is to be asked for again: the first of them."""
         if self._too_early:
@@ -107,6 +122,7 @@ class Rooms:
             return None
         if error is None:
             room.was_joined = True
+            self._pauses = 0
             room.outcome.set(None)
             return None
         if not isinstance(error, RequestFailed):

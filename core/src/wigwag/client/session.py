@@ -39,10 +39,6 @@ T = TypeVar("T")
 
 _IN_DOUBT = "the connection was lost while sending what had waited; it may have been received"
 
-#: How long, at least and at most, before a room is asked for again that was asked for too early.  Ten refusals
-#: a minute end a connection.
-_JOIN_AGAIN_S = (1.0, 2.0)
-
 logger: logging.Logger = logging.getLogger("wigwag.client")
 
 #: ``disconnected``: before ``connect()``, and after ``disconnect()``.  ``connecting``, ``connected``,
@@ -223,7 +219,7 @@ class Session:
         self._link = link
         while True:  # one room after the other: each refusal counts
             await self.rooms.wait_until_too_early()
-            await self.pause(random.uniform(*_JOIN_AGAIN_S))
+            await self.pause(self.rooms.pause_s(random.random))
             self.rooms.make_one_due()
             await self._join_due(link)
 
