@@ -6,15 +6,18 @@ globalThis.log = [];
 globalThis.errors = [];
 /** When each attempt was made, in ms. */
 globalThis.attempts = [];
+/** The WebSocket of each. */
+globalThis.sockets = [];
 
 /** Make a client, which is `client`, that comes back quickly. */
 globalThis.begin = (url, options = {}) => {
   globalThis.client?.destroy();
-  log.length = errors.length = attempts.length = 0;
+  log.length = errors.length = attempts.length = sockets.length = 0;
   class Counted extends WebSocket {
     constructor(url, protocols) {
       super(url, protocols);
       attempts.push(performance.now());
+      sockets.push(this);
     }
   }
   const client = new wigwag.SocketClient(url, {
