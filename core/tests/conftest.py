@@ -7,6 +7,10 @@ from importlib.metadata import EntryPoint, entry_points
 
 import pytest
 
+from thoroughness import set_usual
+
+set_usual()
+
 
 @pytest.fixture(autouse=True)
 def only_core_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,12 +22,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clocks import backend, settle
+from thoroughness import ALWAYS_THE_SAME, examples
 from wigwag.client import ClientError, ConnectFailed, RequestFailed, SocketClient
 from wigwag.client.waiting import Bell
 from wigwag.client.websocket import LinkOptions, Over, WebSocket
 from wigwag.errors import NotRunning, Unsubscribed
 
-EXAMPLES = int(os.environ.get("WIGWAG_EXAMPLES", "0"))
 BACKEND = os.environ.get("WIGWAG_BACKEND", "asyncio")
 ROOMS = "abc"
 
@@ -307,8 +307,8 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=EXAMPLES or 200,
-    derandomize=not EXAMPLES,
+    max_examples=examples(200),
+    derandomize=ALWAYS_THE_SAME,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import anyio
@@ -19,7 +20,9 @@ from wigwag.pacing import moments, pace
 COUNTS = st.integers(0, 2000)
 RATES = st.floats(0.5, 5000)
 LIMITS = st.floats(0, 60)
-JITTERS = st.randoms(use_true_random=False).map(lambda random: random.random)
+JITTERS = st.integers(0, 2**32).map(
+    lambda seed: Random(seed).random
+)  # thousands of draws, one of them Hypothesis's
 Jitter = Callable[[], float]
 
 

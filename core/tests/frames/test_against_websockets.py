@@ -16,11 +16,11 @@ from websockets.frames import Close
 
 from frames.client import BINARY, CLOSE, FIN, RSV1, TEXT, Event, client_frame, compress, cut, read_chunks
 from frames.oracle import Oracle
+from thoroughness import ALWAYS_THE_SAME, examples
 from wigwag.frames.closing import ProtocolError, parse_close
 from wigwag.frames.deflate import most_compressed_bytes
 from wigwag.frames.parser import Control, Parser
 
-EXAMPLES = int(os.environ.get("WIGWAG_EXAMPLES", "0"))
 LIMITS = (0, 1, 60, 125, 126, 300)
 END = b"\0" * 700  # more than the largest limit: it also ends a frame that was cut off
 
@@ -206,8 +206,8 @@ def compare(
 
 
 @settings(
-    max_examples=EXAMPLES or 500,
-    derandomize=not EXAMPLES,
+    max_examples=examples(500),
+    derandomize=ALWAYS_THE_SAME,
     database=None,
     deadline=None,
     phases=[Phase.explicit, Phase.generate] + ([] if "WIGWAG_NO_SHRINK" in os.environ else [Phase.shrink]),

@@ -18,6 +18,7 @@ from websockets.headers import parse_extension
 from websockets.streams import StreamReader
 
 from frames.client import BINARY, FIN, RSV1, TEXT, client_frame, read
+from thoroughness import examples
 from wigwag.frames import Batch, Frame
 from wigwag.frames.deflate import Deflater, negotiate
 
@@ -107,7 +108,7 @@ def test_each_message_stands_alone(bits: int) -> None:
         st.one_of(st.binary(max_size=300), st.integers(0, 90).map(lambda n: WORDS[n : n * 7])), max_size=8
     )
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_any_messages_stand_alone(payloads: list[bytes]) -> None:
     deflater = Deflater(0)
     for payload in payloads:

@@ -24,6 +24,7 @@ from frames.client import (
     header,
     read,
 )
+from thoroughness import examples
 from wigwag.frames.closing import ProtocolError
 from wigwag.frames.deflate import inflate, most_compressed_bytes
 from wigwag.frames.parser import Control
@@ -155,7 +156,7 @@ def test_text_that_was_compressed_is_utf8_too() -> None:
 
 @given(st.one_of(st.binary(max_size=60), st.tuples(st.binary(max_size=9), st.text().map(str.encode).map(compress))
        .map(b"".join)), st.integers(0, 100))  # fmt: skip
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_whatever_comes_is_a_message_within_the_limit_or_refused(data: bytes, limit: int) -> None:
     code, message = 0, b""
     try:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from clocks import backend, settle
 from provider.model import Client, Model, ModelBroker, ModelNetwork
+from thoroughness import ALWAYS_THE_SAME, examples
 from wigwag.errors import NotAccepted, NotRunning, PublishError, SubscribeError
 from wigwag.provider import Provider, ProviderSettings
 from wigwag.testing import FakeSocket, Gate
@@ -26,7 +27,6 @@ from wigwag.wire.envelope import Kind, encode_envelope
 
 TOPICS = "abc"
 GATES = ("connecting", "subscribing", "unsubscribing", "publishing", "confirming")
-EXAMPLES = int(os.environ.get("WIGWAG_EXAMPLES", "0"))
 BACKEND = os.environ.get("WIGWAG_BACKEND", "asyncio")
 
 
@@ -298,8 +298,8 @@ BEGIN: list[Step] = [
 
 
 @settings(
-    max_examples=EXAMPLES or 250,
-    derandomize=not EXAMPLES,
+    max_examples=examples(250),
+    derandomize=ALWAYS_THE_SAME,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sockets.scripted_asgi import World
+from thoroughness import examples
 from wigwag import SocketContext, SocketRouter, Sockets
 
 pytestmark = pytest.mark.anyio
@@ -137,7 +138,7 @@ LIKE_A_MESSAGE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(messages=st.lists(LIKE_A_MESSAGE | JSON | st.text() | st.binary(), max_size=5))
 async def test_nothing_that_a_client_sends_is_our_error(messages: list[Any]) -> None:
     async with World() as world:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sockets.queued import Policy, event, queue, reply, shown, taken
+from thoroughness import examples
 from wigwag.frames import Frame
 from wigwag.messages import encode_named
 
@@ -75,7 +76,7 @@ def numbered(frames: list[Frame | None]) -> Iterator[Frame | None]:
         yield None if frame is None else Frame.of(f"{number}{frame.text}", frame.topic)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.sampled_from(["close", "drop", "latest"]),
     st.integers(1, 5),

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from thoroughness import ALWAYS_THE_SAME, examples
 from wigwag.uvicorn.wheel import Wheel
 
-EXAMPLES = int(os.environ.get("WIGWAG_EXAMPLES", "0"))
 TICK_S = 0.25
 TURN = 256  # ticks: the wheel's circumference
 #: In sixteenths of a second, so that all sums are exact.
@@ -187,8 +187,8 @@ class Model:
 
 
 @settings(
-    max_examples=EXAMPLES or 200,
-    derandomize=not EXAMPLES,
+    max_examples=examples(200),
+    derandomize=ALWAYS_THE_SAME,
     database=None,
     deadline=None,
     phases=[Phase.explicit, Phase.generate] + ([] if "WIGWAG_NO_SHRINK" in os.environ else [Phase.shrink]),
