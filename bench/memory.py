@@ -2,9 +2,9 @@
 
     .venv/bin/python bench/memory.py [--sockets 5000] [--rounds 3] [--workers N]
 
-Each client has a token and has joined some topics of its own; then nobody says anything. Resident memory is what the process
-says in /metrics; the kernel's is the growth of its slabs (/proc/meminfo), halved, since both ends are on this machine. Medians
-of the rounds; a container is charged for both.
+Each client has a token and has joined some topics of its own; then nobody says anything. Resident memory is what the
+process says in /metrics; the kernel's is the growth of its slabs (/proc/meminfo), halved, since both ends are on this
+machine. Medians of the rounds; a container is charged for both.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ KIB = 1024
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sockets", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int)
     given = parser.parse_args()
     arguments = ("--workers", str(given.workers)) if given.workers else ()
-    print(f"{given.sockets} sockets, {given.rounds} rounds, KiB a socket: process, kernel; MiB before anybody comes")
+    print(
+        f"{given.sockets} sockets, {given.rounds} rounds, KiB a socket: process, kernel; MiB before anybody comes"
+    )
     for topics in (0, 1, 10):
         found = [measure(arguments, given.sockets, topics) for _ in range(given.rounds)]
         process, kernel, start = (statistics.median(column) for column in zip(*found, strict=True))
@@ -47,7 +51,9 @@ def main() -> None:
 def measure(arguments: tuple[str, ...], sockets: int, topics: int) -> tuple[float, float, float]:
     """KiB a socket of the process and of the kernel, and MiB of the process before."""
     limits = {"WIGWAG_HANDSHAKES_PER_S": "100000", "WIGWAG_JOINS_PER_S": "1000"}
-    with service(*arguments, WIGWAG_JWT_SECRET=SECRET, WIGWAG_CONNECTIONS_PER_USER="1000000", **limits) as stock:
+    with service(
+        *arguments, WIGWAG_JWT_SECRET=SECRET, WIGWAG_CONNECTIONS_PER_USER="1000000", **limits
+    ) as stock:
         open_ = [connect(stock, number, topics) for number in range(100)]  # what is made once, is made
         start, slabs = resident(stock), kernel()
         open_ += [connect(stock, number, topics) for number in range(100, 100 + sockets)]
@@ -70,7 +76,9 @@ def connect(stock: Service, number: int, topics: int) -> socket.socket:
     )
     assert b" 101 " in client.recv(4096)
     for topic in range(topics):
-        client.sendall(frame(TEXT, b'{"type":"room.join","room":"of:%d:%d","correlationId":1}' % (number, topic)))
+        client.sendall(
+            frame(TEXT, b'{"type":"room.join","room":"of:%d:%d","correlationId":1}' % (number, topic))
+        )
         client.recv(4096)
     return client
 

@@ -117,7 +117,9 @@ def check_command(words: list[str]) -> None:
         assert verb in ("install", "pack", "run"), words
         assert verb != "install" or set(packages) <= known_packages, words
     else:
-        assert name in ("git", "cd", "jq", "export", "head", "helm", "kubectl"), f"is there a command {name!r}?"
+        assert name in ("git", "cd", "jq", "export", "head", "helm", "kubectl"), (
+            f"is there a command {name!r}?"
+        )
 
 
 def check_docker(arguments: list[str]) -> None:
