@@ -39,13 +39,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int)
     given = parser.parse_args()
     arguments = ("--workers", str(given.workers)) if given.workers else ()
-    print(
+    sys.stdout.write(
         f"{given.sockets} sockets, {given.rounds} rounds, KiB a socket: process, kernel; MiB before anybody comes"
+        + "\n"
     )
     for topics in (0, 1, 10):
         found = [measure(arguments, given.sockets, topics) for _ in range(given.rounds)]
         process, kernel, start = (statistics.median(column) for column in zip(*found, strict=True))
-        print(f"{topics:3} topics each: {process:6.2f} {kernel:6.2f}   {start:6.1f}")
+        sys.stdout.write(f"{topics:3} topics each: {process:6.2f} {kernel:6.2f}   {start:6.1f}\n")
 
 
 def measure(arguments: tuple[str, ...], sockets: int, topics: int) -> tuple[float, float, float]:
