@@ -109,7 +109,7 @@ async def test_after_one_more_has_started_the_sockets_are_shared_out_anew(redis:
                 before = await counts_until(services[0], lambda found: sum(found) == SOCKETS, LIMIT_S)
                 assert before == [300, 300]
                 # In peace nobody is sent away.
-                await anyio.sleep(7 * INTERVAL_S)
+                await anyio.sleep(6 * INTERVAL_S)
                 assert not crowd.closes
                 services.append(
                     await anyio.to_thread.run_sync(
@@ -129,8 +129,8 @@ async def test_after_one_more_has_started_the_sockets_are_shared_out_anew(redis:
                 # Two nodes at their pace.
                 assert most_in([at for at, _ in crowd.closes], 1.0) <= 2 * PER_S * 1.5
                 settled = len(crowd.closes)
-                assert settled <= SOCKETS
-                await anyio.sleep(8 * INTERVAL_S)
+                assert settled <= 1.5 * SOCKETS
+                await anyio.sleep(3 * INTERVAL_S)
                 assert len(crowd.closes) <= settled + 0.1 * SOCKETS  # it comes to rest
         services[0].process.terminate()
         assert await anyio.to_thread.run_sync(services[0].process.wait) == 0

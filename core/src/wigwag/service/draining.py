@@ -147,10 +147,13 @@ class SendsElsewhere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See :class:`starlette.types.ASGIApp`."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
 
         async def send_last(message: Message) -> None:
             if message["type"] == "http.response.start" and self._drain.is_draining:
-                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
             await send(message)
 
         await self._app(scope, receive, send_last)

@@ -25,7 +25,7 @@ from wigwag.service.app import create_app
 from wigwag.service.banner import banner
 from wigwag.service.capacity import capacity, raise_file_limit
 from wigwag.service.clients import Clients, clients_of
-from wigwag.service.draining import GRACE_S, Drain
+from wigwag.service.draining import GRACE_S, Drain, SendsElsewhere
 from wigwag.service.internal import create_internal_app
 from wigwag.service.loading import Watched
 from wigwag.service.publishing import running
@@ -113,7 +113,7 @@ class Served:
         """The server of the public port."""
         has_app = self.name is not None
         return Server(
-            self.watched,
+            SendsElsewhere(self.watched, self.drain),
             http=limited_http(self._gate),
             # The stock service must start; an application need not know lifespans.
             lifespan="auto" if has_app else "on",
