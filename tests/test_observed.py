@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from servers.process import wait_until
 from servers.redis import RedisServer
-from serving import LIMIT_S, WIGWAG, Service, environment, serving
+from serving import ANYWHERE, LIMIT_S, WIGWAG, Service, environment, run, serving
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -158,10 +158,11 @@ def test_each_line_of_a_worker_has_its_number(shop: Path) -> None:
     assert any("worker" not in line for line in found)  # the supervisor's
 
 
-def test_an_application_that_logs_in_its_own_way_goes_on_to(shop: Path) -> None:
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")])
+def test_an_application_that_logs_in_its_own_way_goes_on_to(shop: Path, workers: tuple[str, ...]) -> None:
     setup = "import logging\nlogging.basicConfig(format='own: %(message)s', level='INFO')\n"
     (shop / "shop.py").write_text(setup + APP)
-    with serving("shop:app", cwd=shop) as service:
+    with serving("shop:app", *workers, cwd=shop) as service:
         assert service.get(f"{service.public}/order")[0] == 200
         assert "own: an order\n" in service.end()[2]
 
@@ -216,3 +217,16 @@ def test_a_hub_alone_logs_in_the_same_way(tmp_path: Path) -> None:
         process.terminate()
     assert line["message"].startswith("wigwag hub")
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")])
+def test_why_it_could_not_start_is_a_line_too(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    done = run("serve", *ANYWHERE, *workers, "broken:app", cwd=tmp_path, WIGWAG_LOG_FORMAT="json")
+    assert done.returncode == 2
+    found = [json.loads(line) for line in done.stderr.splitlines()]
+    assert "ZeroDivisionError: division by zero" in found[-1]["message"]
+    assert found[-1]["level"] == "critical"
+    (failed,) = [line for line in found if "exception" in line]
+    assert failed["message"] == "broken:app can't be imported"
+    assert failed["exception"].startswith("Traceback")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ import click
 
 from wigwag.errors import SettingsError, WigwagError
 from wigwag.factory import PREFIX, load_core_settings, load_plugin, provider_of_workers
+from wigwag.logs import JsonFormatter
 from wigwag.plugins import INSTALLABLE, distribution_of, installed, load
 from wigwag.provider import ProviderSettings
 from wigwag.settings import Listen, Secret, ServiceSettings, load_settings, variables
@@ -37,7 +39,11 @@ def main() -> None:
 
 
 def _fail(exc: Exception, code: int) -> None:
-    click.echo(f"wigwag: {' '.join(str(exc).split())}", err=True)
+    text = " ".join(str(exc).split())
+    if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers):
+        logging.getLogger("wigwag").critical(text)
+    else:
+        click.echo(f"wigwag: {text}", err=True)
     sys.exit(code)
 
 

@@ -7,6 +7,7 @@ import inspect
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,25 +18,29 @@ from wigwag.errors import SettingsError, WigwagError
 logger: logging.Logger = logging.getLogger("wigwag.service")
 
 
-def load_app(spec: str, app_dir: str | None = None) -> ASGIApp:
+#: Shows an exception with its traceback.
+Show = Callable[[BaseException], object]
+
+
+def load_app(spec: str, app_dir: str | None = None, show: Show = traceback.print_exception) -> ASGIApp:
     """Import ``module:attribute``, with ``app_dir``, or the current directory, first on the path.
 
     Raises:
         SettingsError: it can't be imported, or is no application.  An exception of the module's own code is
-            printed with its traceback before.
+            given to ``show`` before.
         WigwagError: what the module itself raised so.
     """
     module_name, _, attribute = spec.partition(":")
     if not module_name or not attribute:
         raise SettingsError(f"{spec!r} is no application: it must be MODULE:NAME, like main:app")
-    found = load_object(spec, app_dir)
+    found = load_object(spec, app_dir, show)
     why = why_not_asgi(found)
     if why is not None:
         raise SettingsError(f"{spec} is no ASGI application, but {why}")
     return cast("ASGIApp", found)
 
 
-def load_object(spec: str, app_dir: str | None = None) -> Any:
+def load_object(spec: str, app_dir: str | None = None, show: Show = traceback.print_exception) -> Any:
     """Import ``module:attribute``, or ``module``, with ``app_dir``, or the current directory, first on the path.
 
     Raises as :func:`load_app` does.
@@ -60,8 +65,10 @@ def load_object(spec: str, app_dir: str | None = None) -> Any:
     except AttributeError as exc:
         if module_name in sys.modules:  # else the module's own code raised it
             raise SettingsError(f"{spec}: {exc}") from None
+        show(exc)
         raise _failed(spec, exc) from exc
     except Exception as exc:
+        show(exc)
         raise _failed(spec, exc) from exc
     return found
 
@@ -85,7 +92,6 @@ def why_not_asgi(found: object) -> str | None:
 
 
 def _failed(spec: str, exc: Exception) -> SettingsError:
-    traceback.print_exc()
     return SettingsError(f"{spec} can't be imported: {type(exc).__name__}: {exc}")
 
 

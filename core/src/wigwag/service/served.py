@@ -6,9 +6,11 @@ import asyncio
 import logging
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Final, Self, cast
 
 import anyio
@@ -27,7 +29,7 @@ from wigwag.service.capacity import capacity, raise_file_limit
 from wigwag.service.clients import Clients, clients_of
 from wigwag.service.draining import GRACE_S, Drain, SendsElsewhere
 from wigwag.service.internal import create_internal_app
-from wigwag.service.loading import Watched
+from wigwag.service.loading import Watched, load_app
 from wigwag.service.publishing import running
 from wigwag.service.rebalancing import Rebalancing
 from wigwag.service.refusals import Refusals
@@ -244,12 +246,37 @@ def set_up_logging(settings: ServiceSettings, worker: int | None = None) -> None
         who = "" if worker is None else f"worker {worker} "
         handler.setFormatter(ConsoleFormatter(f"%(asctime)s %(levelname)s {who}%(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    logging.captureWarnings(settings.log_format == "json")
+    if settings.log_format == "json":
+        logging.captureWarnings(True)
+        sys.excepthook = _log_uncaught
     logging.getLogger("wigwag").setLevel(level.upper())
     if level != "debug":
         # What uvicorn says at info, twice, is said by the banner; and of a failed start the error tells.
         logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
     logging.getLogger("uvicorn.error").addFilter(_is_no_repetition)
+
+
+def load_and_log(
+    app: str | None, app_dir: str | None, settings: ServiceSettings, worker: int | None = None
+) -> ASGIApp | None:
+    """Import the application, if there is one, and set up logging then, since it may have done so.
+
+    Raises SettingsError where it can't be imported.
+    """
+    failures: list[BaseException] = []
+    try:
+        return load_app(app, app_dir, failures.append) if app else None
+    finally:
+        set_up_logging(settings, worker)
+        for exc in failures:
+            if settings.log_format == "json":
+                logger.error("%s can't be imported", app, exc_info=exc)
+            else:
+                traceback.print_exception(exc)
+
+
+def _log_uncaught(kind: type[BaseException], exc: BaseException, found: TracebackType | None) -> None:
+    logger.critical("the process ends, since this was not caught", exc_info=(kind, exc, found))
 
 
 def _only_node() -> str | None:

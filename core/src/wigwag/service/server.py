@@ -13,7 +13,6 @@ import anyio
 from wigwag.errors import WigwagError
 from wigwag.provider.hosting import hosted
 from wigwag.service.addresses import CannotServe, bind
-from wigwag.service.loading import load_app
 from wigwag.service.served import (
     Access,
     Served,
@@ -21,7 +20,7 @@ from wigwag.service.served import (
     announce,
     first_of,
     internal_server,
-    set_up_logging,
+    load_and_log,
     warn_of_no_provider,
 )
 from wigwag.settings import CoreSettings, Listen, ServiceSettings
@@ -45,8 +44,7 @@ def serve(
         CannotServe: an address can't be listened on, or the application failed as it started.
         KeyboardInterrupt: a second signal ended it.
     """
-    given = load_app(app, app_dir) if app else None
-    set_up_logging(settings)  # after the application, which may have done so
+    given = load_and_log(app, app_dir, settings)
     access = Access.of(settings, app)
     with ExitStack() as bound:
         settings, public, internal = bind_both(settings, bound)

@@ -20,9 +20,8 @@ from wigwag.factory import PREFIX, load_core_settings
 from wigwag.provider.hosting import hosted
 from wigwag.provider.node import Node
 from wigwag.service.addresses import CannotServe
-from wigwag.service.loading import load_app
 from wigwag.service.publishing import running
-from wigwag.service.served import Access, Served, Server, first_of, set_up_logging
+from wigwag.service.served import Access, Served, Server, first_of, load_and_log
 from wigwag.service.workers.messages import (
     Answer,
     Ask,
@@ -88,9 +87,8 @@ class _Service:
         """Raises WigwagError where the application can't be imported, or a setting can't be used."""
         self._spec = spec
         settings = load_settings(ServiceSettings, PREFIX, os.environ)
-        set_up_logging(settings, spec.number)
+        app = load_and_log(spec.app, spec.app_dir, settings, spec.number)
         self._access = Access.of(settings, spec.app)
-        app = load_app(spec.app, spec.app_dir) if spec.app else None
         self._served = Served(settings, load_core_settings(), self._access, name=spec.app, app=app)
         self._internal = self._served.internal_app()
         self._told = Load(0, 0)
