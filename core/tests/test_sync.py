@@ -20,7 +20,9 @@ from wigwag.errors import InvalidTopic, NotRunning, SettingsError
 from wigwag.messages import SocketMessage
 from wigwag.provider import Provider
 from wigwag.sync import BlockingEmitter, connect
+from wigwag.tracing import current_trace, in_trace
 from wigwag.wire.envelope import decode_envelope
+from wigwag.wire.trace import TraceContext
 
 
 class ReportReady(SocketMessage, name="report.ready"):
@@ -202,3 +204,15 @@ def test_data_is_checked_before_it_is_sent(emitter: BlockingEmitter[AppEmitter],
     with pytest.raises(ValueError, match="url"):
         emitter.emit(ReportReady(url=msgspec.UNSET), "account:7")  # type: ignore[arg-type]
     assert not recorder.published
+
+
+def test_what_it_publishes_is_in_the_callers_trace() -> None:
+    trace = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    seen: list[TraceContext | None] = []
+
+    async def look(emitter: Emitter) -> None:
+        seen.append(current_trace())
+
+    with connect("memory", allow_in_process=True) as emitter, in_trace(trace):
+        emitter.call(look)
+    assert seen == [trace]

@@ -16,10 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from clocks import backend, settle
 from internal_api import LOBBY, Api, connected
-from wigwag.emitter import Emitter
 from wigwag.node import node_channel
 from wigwag.provider import Provider
-from wigwag.sync import connect
 from wigwag.testing import FakeBroker, FakeNetwork, FakeSocket
 from wigwag.tracing import current_trace, in_trace
 from wigwag.wire.envelope import Kind, decode_envelope, encode_envelope
@@ -191,14 +189,3 @@ def test_opentelemetry_is_not_imported_by_wigwag() -> None:
         [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=50
     )
     assert done.stdout == "[]\n"
-
-
-def test_a_blocking_emitter_publishes_in_the_callers_trace() -> None:
-    seen: list[TraceContext | None] = []
-
-    async def look(emitter: Emitter) -> None:
-        seen.append(current_trace())
-
-    with connect("memory", allow_in_process=True) as emitter, in_trace(TRACE):
-        emitter.call(look)
-    assert seen == [TRACE]
