@@ -102,6 +102,17 @@ BY_TEMPLATES: dict[str, tuple[dict[str, Any], str]] = {
         {"auth": {"jwt": {"existingSecret": ""}}},
         "set auth.jwt.existingSecret or auth.jwks, or app to your application, or, for a try-out, auth.insecure: true",
     ),
+    "a variable twice": (
+        {
+            "provider": {
+                "name": "redis",
+                "existingSecret": "redis",
+                "env": {"WIGWAG_REDIS_URL": "redis://r"},
+                "secretKeys": {"WIGWAG_REDIS_URL": "url"},
+            }
+        },
+        "WIGWAG_REDIS_URL is said twice; leave it in one of",
+    ),
     "two places for public keys": (
         {"auth": {"jwks": {"url": "https://id.example.com/keys", "existingConfigMap": "keys"}}},
         "set one of them",

@@ -133,6 +133,11 @@ def expected_refusal(values: dict[str, Any]) -> str | None:
     grace = all_["terminationGracePeriodSeconds"]
     if grace is not None and grace < least:
         return "terminationGracePeriodSeconds"
+    provider = all_["provider"]
+    said = [*provider["env"], *provider["secretKeys"], *all_["settings"]]
+    said += [each["name"] for each in all_["extraEnv"]]
+    if len(set(said)) < len(said):
+        return "is said twice"
     given_ = {each["name"] for each in all_["extraEnv"]}
     auth = all_["auth"]
     if not (auth["apiKeys"]["existingSecret"] or all_["envFrom"] or "WIGWAG_API_KEY" in given_):
