@@ -99,7 +99,7 @@ bench-compare: install ## this checkout's wigwag beside that of a commit, BASE=r
 bench-brokers: servers ## CPU a message on each broker, beside the client libraries' own ways: 7 minutes
 	@$(BIN)/python bench/brokers/run.py
 
-bench-rolling: servers ## three replicas replaced under 1000 clients, on each broker, and the wrong ways to do it: 10 minutes
+bench-rolling: servers ## three replicas replaced under 1000 clients, on each broker, and the wrong ways to do it: 7 minutes
 	@$(BIN)/python bench/rolling/run.py $(ARGS)
 
 brokers: servers ## Redis, NATS and Kafka to play with, each with the line that starts wigwag on it
