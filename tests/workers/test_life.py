@@ -13,7 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from e2e.wire import wait_until
@@ -289,6 +289,24 @@ def test_a_reload_that_cannot_start_is_given_up_and_nobody_notices(chat: Service
         write_chat(tmp_path, version=2)
         chat.process.send_signal(signal.SIGHUP)
         assert (close_code(one), close_code(two)) == (1012, 1012)
+
+
+def test_a_reload_goes_no_further_once_all_are_to_end(tmp_path: Path) -> None:
+    """A worker that started meanwhile would take clients, be told of no drain, and be killed with them."""
+    write_chat(tmp_path)
+    serves = serving("chat:app", "--workers", "2", cwd=tmp_path, WIGWAG_DRAIN_DELAY_S="4")
+    with serves as chat, two_on_two(chat) as (one, first, two, second):
+        write_chat(tmp_path, version=2)
+        chat.process.send_signal(signal.SIGHUP)
+        assert chat.process.stderr is not None
+        assert any("reloading" in line for line in chat.process.stderr)
+        chat.process.terminate()
+        while chat.process.poll() is None:
+            with contextlib.suppress(OSError, WebSocketException), joined(chat) as (late, pid, version):
+                assert (pid in (first, second), version) == (True, 1)
+                assert close_code(late) == 1012
+        assert (close_code(one), close_code(two)) == (1012, 1012)
+        assert chat.process.returncode == 0
 
 
 # Not starting

@@ -259,10 +259,18 @@ class Supervisor:
                 logger.info("reloaded")
 
     async def _replace(self, slot: Slot) -> Worker | None:
-        """Put a new worker into the place once it serves; the one that was there, or None if it could not start."""
+        """Put a new worker into the place once it serves; the one that was there.
+
+        None if it could not start, or all are to end: who came to a new one then would be cut off with it.
+        """
         async with slot.changing:
+            if self._to_stop.is_set():
+                return None
             new, old = self._new(slot.worker.number), slot.worker
-            await new.settled.wait()
+            await self._settled(new)
+            if self._to_stop.is_set():
+                await self._finish(new, self._stop_limit_s)
+                return None
             if not new.is_serving:
                 await new.ended.wait()
                 logger.error(
