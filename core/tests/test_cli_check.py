@@ -206,6 +206,19 @@ def test_what_would_not_start_is_one_line_and_code_2(wigwag: Wigwag, monkeypatch
     assert "there is no module 'nowhere'" in ended.err
 
 
+def test_a_key_that_can_be_guessed_is_one_in_a_file_too(
+    wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = tmp_path / "api-keys"
+    keys.write_text("0123456789abcdef0123456789abcdef\nhunter2\n")
+    monkeypatch.setenv("WIGWAG_API_KEY_FILE", str(keys))
+    ended = wigwag("check")
+    (found,) = (row for row in rows(ended) if row[1] == "internal port")
+    assert found[0] == "warning"
+    assert found[2].startswith("a key of WIGWAG_API_KEY_FILE has fewer than 16 characters")
+    assert "hunter2" not in ended.out
+
+
 def test_an_application_is_imported_and_decides_about_its_clients(
     wigwag: Wigwag, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

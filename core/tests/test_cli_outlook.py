@@ -31,6 +31,7 @@ def outlook(
         provider=ProviderSettings(),
         plan=Plan(**plan or {}),
         machine=Machine(**ROOMY | (machine or {})),
+        api_keys=settings.get("api_key") or (),
     ).findings()
     return {finding.subject: finding for finding in found}
 

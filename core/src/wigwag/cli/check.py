@@ -50,7 +50,12 @@ def check(environ: Mapping[str, str], plan: Plan, *, app_dir: str | None = None,
         load_app(plan.app, app_dir)
     findings = [Finding("ok", "settings", "all can be read, and none is unknown")]
     outlook = Outlook(
-        settings=service, core=core, provider=provider_settings, plan=plan, machine=Machine.here()
+        settings=service,
+        core=core,
+        provider=provider_settings,
+        plan=plan,
+        machine=Machine.here(),
+        api_keys=() if access.api_keys is None else access.api_keys.now,
     )
     findings += outlook.findings()
     with ExitStack() as stack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,7 @@ from wigwag.provider import ProviderSettings
 from wigwag.service.addresses import BACKLOG, is_local
 from wigwag.service.capacity import files_for, room_in
 from wigwag.service.draining import CLOSES_WITHIN, most_stop_s, stop_limit_s
-from wigwag.settings import CoreSettings, ServiceSettings
+from wigwag.settings import CoreSettings, Secret, ServiceSettings
 
 #: Less room than this in a process is seldom meant: it is what a soft limit of 1024 files leaves.
 _FEW_SOCKETS = 4096
@@ -53,6 +53,8 @@ class Outlook:
     provider: ProviderSettings
     plan: Plan
     machine: Machine
+    #: What publishers bring, wherever it stands.
+    api_keys: Sequence[Secret] = ()
 
     def findings(self) -> Iterator[Finding]:
         """Of all but the broker."""
@@ -92,10 +94,11 @@ class Outlook:
             yield Finding("warning", "clients", text)
 
     def _of_api(self) -> Iterator[Finding]:
-        listen, keys = self.settings.internal_listen, self.settings.api_key or ()
+        listen, keys = self.settings.internal_listen, self.api_keys
+        variable = "WIGWAG_API_KEY" if self.settings.api_key_file is None else "WIGWAG_API_KEY_FILE"
         if keys and min(len(key) for key in keys) < _SHORT_KEY:
             text = (
-                f"a key of WIGWAG_API_KEY has fewer than {_SHORT_KEY} characters, and can be guessed; make one with "
+                f"a key of {variable} has fewer than {_SHORT_KEY} characters, and can be guessed; make one with "
                 "openssl rand -base64 24"
             )
             yield Finding("warning", "internal port", text)

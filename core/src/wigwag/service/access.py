@@ -30,17 +30,18 @@ class ApiKeys:
         self._hashed: list[bytes] = []
 
     @property
-    def _now(self) -> Sequence[Secret]:
+    def now(self) -> Sequence[Secret]:
+        """All of them."""
         return self._given.value if isinstance(self._given, WatchedFile) else self._given
 
     @property
     def first(self) -> Secret:
         """The one to bring."""
-        return self._now[0]
+        return self.now[0]
 
     def have(self, offered: bytes) -> bool:
         """Whether it is one of them.  How long that takes tells nothing of them but how many there are."""
-        keys = self._now
+        keys = self.now
         if keys is not self._hashed_of:
             self._hashed = [_hash(key.reveal().encode()) for key in keys]
             self._hashed_of = keys
