@@ -157,6 +157,21 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     assert code == 130
 
 
+def test_a_signal_while_the_application_is_imported_ends_it(tmp_path: Path) -> None:
+    """By a handler of its own: SIGTERM does nothing to the first process of a container that has none."""
+    (tmp_path / "slow.py").write_text("import time; print('importing', flush=True); time.sleep(60)")
+    command = [str(WIGWAG), "serve", *ANYWHERE, "slow:app"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.terminate()
+        assert process.wait(LIMIT_S) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
 def test_a_signal_while_it_starts_ends_it(tmp_path: Path) -> None:
     (tmp_path / "hanging.py").write_text(HANGING.format(at_start=True))
     command = [str(WIGWAG), "serve", *ANYWHERE, "hanging:app"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -163,6 +164,9 @@ def serve(app: str | None, app_dir: str | None, **options: Any) -> None:
     APP is MODULE:NAME of an ASGI application, like main:app. Without it the stock service runs: clients join
     topics, and backends publish over HTTP.
     """
+    # Until the server itself hears it, which comes after the application's import: the first process of a container
+    # would not be ended by it at all, and be killed when the grace is over.
+    signal.signal(signal.SIGTERM, _end)
     core = load_core_settings()
     load_settings(ProviderSettings, PREFIX, os.environ)
     settings = load_settings(ServiceSettings, PREFIX, os.environ)
@@ -178,6 +182,11 @@ def serve(app: str | None, app_dir: str | None, **options: Any) -> None:
 
         load_plugin(provider_of_workers(os.environ), os.environ)
         serve_with_workers(settings, settings.workers, os.environ, app=app, app_dir=app_dir)
+
+
+def _end(*_: object) -> None:
+    """What a signal does before anything serves."""
+    sys.exit(0)
 
 
 @cli.command()
