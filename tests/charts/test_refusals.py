@@ -57,6 +57,11 @@ BY_BOTH: dict[str, tuple[dict[str, Any], str, str]] = {
         "at '/keda/prometheus/serverAddress'",
         "keda needs keda.prometheus.serverAddress",
     ),
+    "what a pod takes to end, where the grace does not see it": (
+        {"extraEnv": [{"name": "WIGWAG_STOP_TIMEOUT_S", "value": "60"}]},
+        "at '/extraEnv/0/name'",
+        "terminationGracePeriodSeconds is worked out; set it in settings",
+    ),
     "a rollout that can't begin": (
         {**REDIS, "rollingUpdate": {"maxSurge": "0%", "maxUnavailable": 0}},
         "at '/rollingUpdate/maxUnavailable'",

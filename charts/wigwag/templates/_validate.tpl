@@ -24,6 +24,9 @@ told to skip it, and other tools don't read it). */}}
 {{- if lt (int (include "wigwag.grace" .)) (int (include "wigwag.leastGrace" .)) -}}
 {{- fail (printf "wigwag: terminationGracePeriodSeconds: %s would cut the drain off, which takes up to %s s (drain.delaySeconds, drain.timeoutSeconds and %s s to end); leave it out, or set at least %s" (include "wigwag.grace" .) (include "wigwag.leastGrace" .) (include "wigwag.flush" .) (include "wigwag.leastGrace" .)) -}}
 {{- end -}}
+{{- range $v.extraEnv }}
+{{- if eq .name "WIGWAG_STOP_TIMEOUT_S" }}{{ fail "wigwag: extraEnv has WIGWAG_STOP_TIMEOUT_S, from which terminationGracePeriodSeconds is worked out; set it in settings" }}{{ end -}}
+{{- end -}}
 {{- if and (has (toString $v.rollingUpdate.maxSurge) (list "0" "0%")) (has (toString $v.rollingUpdate.maxUnavailable) (list "0" "0%")) -}}
 {{- fail "wigwag: rollingUpdate.maxSurge and rollingUpdate.maxUnavailable are both 0, so that no pod could be replaced; set maxSurge: 1" -}}
 {{- end -}}
