@@ -98,6 +98,10 @@ BY_TEMPLATES: dict[str, tuple[dict[str, Any], str]] = {
         {**REDIS, "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 2}},
         "autoscaling.minReplicas: 3 is more than autoscaling.maxReplicas: 2",
     ),
+    "one port for clients and backends": (
+        {"containerPorts": {"public": 9000}},
+        "containerPorts.public and containerPorts.internal are both 9000; they must differ",
+    ),
     "no API key": (
         {"auth": {"apiKeys": {"existingSecret": ""}}},
         "auth.apiKeys.existingSecret is not set: the internal port, which the cluster reaches, needs an API key. "

@@ -138,6 +138,8 @@ def expected_refusal(values: dict[str, Any]) -> str | None:
     said += [each["name"] for each in all_["extraEnv"]]
     if len(set(said)) < len(said):
         return "is said twice"
+    if all_["containerPorts"]["public"] == all_["containerPorts"]["internal"]:
+        return "they must differ"
     given_ = {each["name"] for each in all_["extraEnv"]}
     auth = all_["auth"]
     if not (auth["apiKeys"]["existingSecret"] or all_["envFrom"] or "WIGWAG_API_KEY" in given_):

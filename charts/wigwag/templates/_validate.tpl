@@ -36,6 +36,9 @@ told to skip it, and other tools don't read it). */}}
 {{- range $name := uniq $said -}}
 {{- if lt (len (without $said $name)) (sub (len $said) 1 | int) }}{{ fail (printf "wigwag: %s is said twice; leave it in one of provider.env, provider.secretKeys, settings and extraEnv" $name) }}{{ end -}}
 {{- end -}}
+{{- if eq (int $v.containerPorts.public) (int $v.containerPorts.internal) -}}
+{{- fail (printf "wigwag: containerPorts.public and containerPorts.internal are both %d; they must differ, since clients must not reach the internal one" (int $v.containerPorts.public)) -}}
+{{- end -}}
 {{- include "wigwag.validateAccess" . -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) }}{{ fail "wigwag: httpRoute hangs on a Gateway; name it in httpRoute.parentRefs, like [{name: public}]" }}{{ end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.hosts) }}{{ fail "wigwag: ingress needs ingress.hosts, like [{host: ws.example.com}]" }}{{ end -}}
