@@ -1,6 +1,6 @@
 """How many examples Hypothesis tries: as many as each test says, unless the environment says otherwise.
 
-``WIGWAG_EXAMPLES=20000`` looks longer, and not always at the same.  ``WIGWAG_BRIEF=1`` tries a fifth: for the other
+``WIGWAG_EXAMPLES=20000`` looks longer, and not always at the same.  ``BRIEF_TESTS=1`` tries a fifth: for the other
 Pythons and the oldest dependencies, where the same examples have been tried on this one and only the ground differs.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from hypothesis import settings
 
 _LONGER: Final = int(os.environ.get("WIGWAG_EXAMPLES", "0"))
-_IS_BRIEF: Final = bool(os.environ.get("WIGWAG_BRIEF"))
+_IS_BRIEF: Final = bool(os.environ.get("BRIEF_TESTS"))
 _USUAL: Final = 100  # Hypothesis's own
 
 #: Whether the same examples are tried each time.
