@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
 import json
 import socket
+import socketserver
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,3 +104,32 @@ def test_a_token_is_that_of_the_file_or_signed_by_the_secret_or_none(tmp_path: P
     assert smoke.authorization_of({}, None) is None
     with pytest.raises(WigwagError, match="--token-file"):
         smoke.authorization_of({}, tmp_path / "missing")
+
+
+def test_a_try_that_failed_leaves_no_connection_behind(
+    monkeypatch: pytest.MonkeyPatch, tried: list[str]
+) -> None:
+    """One replica takes connections and says nothing, the other refuses them."""
+    open_, most = 0, 0
+
+    class Silent(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            nonlocal open_, most
+            with counting:
+                open_ += 1
+                most = max(most, open_)
+            while self.request.recv(4096):
+                pass
+            with counting:
+                open_ -= 1
+
+    counting = threading.Lock()
+    monkeypatch.setattr(smoke, "_PAUSE_S", 0.02)
+    answered(monkeypatch, Names(("127.0.0.1", "127.0.0.2")), {})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Silent) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        plan = dataclasses.replace(PLAN, port=server.server_address[1])
+        with pytest.raises(WigwagError, match=r"^after 2 s: connecting to 127\.0\.0\.2"):
+            smoke.smoke(plan, timeout_s=2, connects=True)
+        server.shutdown()
+    assert 1 <= most <= 5

@@ -161,6 +161,12 @@ def test_for_people_it_stands_behind_the_message_unless_it_is_said() -> None:
     ]
 
 
+def test_for_people_no_stranger_writes_a_line_or_speaks_to_the_terminal() -> None:
+    log = Log(ConsoleFormatter("%(levelname)s %(message)s"))
+    log.logger.warning("named \t%s", "bob\r\nERROR all is lost\x1b[2J\x9b1m \u00e9")
+    assert log.lines == ["WARNING named \tbob\\x0d", "    ERROR all is lost\\x1b[2J\\x9b1m \u00e9"]
+
+
 @pytest.mark.usefixtures("in_socket")
 def test_through_a_queue_the_context_is_that_of_who_logged() -> None:
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()

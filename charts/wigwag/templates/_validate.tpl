@@ -31,7 +31,7 @@ told to skip it, and other tools don't read it). */}}
 {{- fail "wigwag: rollingUpdate.maxSurge and rollingUpdate.maxUnavailable are both 0, so that no pod could be replaced; set maxSurge: 1" -}}
 {{- end -}}
 {{- if and $v.provider.secretKeys (not $v.provider.existingSecret) }}{{ fail "wigwag: provider.secretKeys are keys of a Secret; name it in provider.existingSecret" }}{{ end -}}
-{{- $said := concat (keys $v.provider.env) (keys $v.provider.secretKeys) (keys $v.settings) -}}
+{{- $said := concat (keys (default dict $v.provider.env)) (keys (default dict $v.provider.secretKeys)) (keys (default dict $v.settings)) -}}
 {{- range $v.extraEnv }}{{ $said = append $said .name }}{{ end -}}
 {{- range $name := uniq $said -}}
 {{- if lt (len (without $said $name)) (sub (len $said) 1 | int) }}{{ fail (printf "wigwag: %s is said twice; leave it in one of provider.env, provider.secretKeys, settings and extraEnv" $name) }}{{ end -}}

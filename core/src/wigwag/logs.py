@@ -65,12 +65,19 @@ class ContextFilter(logging.Filter):
         return node, socket, None if trace is None else trace.trace_id
 
 
+_SHOWN: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: "\t", 10: "\n    "}
+
+
 class ConsoleFormatter(logging.Formatter):
     """Lines for people: what :class:`ContextFilter` has found stands behind the message, unless it is said there."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
-        """See :meth:`logging.Formatter.formatMessage`."""
-        line = super().formatMessage(record)
+        """See :meth:`logging.Formatter.formatMessage`.
+
+        What follows a line feed is indented, and other control characters are escaped: no text of a stranger's that is
+        in a message looks like a line of its own, or changes what a terminal shows.
+        """
+        line = super().formatMessage(record).translate(_SHOWN)
         found = [(name, getattr(record, name, "")) for name in _CONTEXT]
         said = " ".join(f"{name}={value}" for name, value in found if value and value not in line)
         return f"{line} [{said}]" if said else line

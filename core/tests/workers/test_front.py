@@ -130,6 +130,39 @@ async def test_what_a_worker_that_ends_was_asked_is_in_doubt(error: Exception, w
     assert why in answer.json()["error"]
 
 
+class ScriptedWorker:
+    """Says of itself what it is told to."""
+
+    def __init__(self, number: int, status: int, body: bytes) -> None:
+        self.number = number
+        self._status = status
+        self._body = body
+
+    async def ask(self, ask: Ask, limit_s: float) -> Answer:
+        return Answer(ask.id, self._status, [], self._body)
+
+
+async def test_what_workers_warn_of_is_passed_on() -> None:
+    fleet = Fleet(
+        [
+            ScriptedWorker(1, 200, b'{"ready": true}'),
+            ScriptedWorker(2, 200, b'{"ready": true, "warnings": ["lost for 3 s"]}'),
+        ]
+    )
+    async with client_of(fleet) as client:
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (
+            200,
+            {"ready": True, "warnings": ["worker 2: lost for 3 s"]},
+        )
+        fleet.workers.append(ScriptedWorker(3, 503, b'{"ready": false, "why": ["full"]}'))
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (
+            503,
+            {"ready": False, "why": ["worker 3: full", "worker 2: lost for 3 s"]},
+        )
+
+
 async def test_each_worker_that_takes_connections_must_be_ready(provider: Provider) -> None:
     workers = [
         FakeWorker(1, [provider]),

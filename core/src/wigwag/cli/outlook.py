@@ -208,7 +208,10 @@ class Outlook:
         has = f"{memory // _MIB} MiB"
         if each is None:
             room = max(0, int(memory * _MOST_MEMORY) - processes * _PROCESS_BYTES) // _SOCKET_BYTES
-            yield Finding("ok", "memory", f"{has} here is room for about {room // 1000 * 1000} idle sockets")
+            text = f"{has} here is room for about {room // 1000 * 1000} idle sockets"
+            if self._sockets is not None and room >= self._sockets * processes:
+                text = f"{has} here is room for more idle sockets than may be open"
+            yield Finding("ok", "memory", text)
             return
         needed = processes * (_PROCESS_BYTES + each * _SOCKET_BYTES)
         text = f"{has} here, and {each * processes} idle sockets take about {needed // _MIB} MiB"

@@ -114,9 +114,13 @@ async def _addresses(plan: Plan) -> list[str]:
 async def _exchange(plan: Plan, addresses: Sequence[str]) -> str:
     """Publish on each replica, and see each message on each: the pairs that failed are told."""
     topic = f"{TOPICS[:-1]}{secrets.token_hex(8)}"
+    receivers = {address: _Receiver(plan, address) for address in addresses}
     async with AsyncExitStack() as open_:
-        receivers = {address: _Receiver(plan, address) for address in addresses}
-        await asyncio.gather(*(open_.enter_async_context(each) for each in receivers.values()))
+        for each in receivers.values():
+            open_.push_async_callback(
+                each.disconnect
+            )  # of those, too, that are still connecting when one has failed
+        await asyncio.gather(*(each.connect() for each in receivers.values()))
         await asyncio.gather(*(each.join(topic) for each in receivers.values()))
         began = time.monotonic()
         await asyncio.gather(*(_publish(plan, address, topic) for address in addresses))
@@ -145,10 +149,12 @@ class _Receiver:
         self._client = SocketClient(url, reconnect=False, headers=headers)
         self._heard = set[str]()
 
-    async def __aenter__(self) -> None:
+    async def connect(self) -> None:
+        """Raises NotYet."""
         await self._within("connecting to", self._client.connect())
 
-    async def __aexit__(self, *_: object) -> None:
+    async def disconnect(self) -> None:
+        """Connected or not."""
         await self._client.disconnect()
 
     async def join(self, topic: str) -> None:

@@ -117,13 +117,19 @@ class _Front:
         workers = self._workers.serving()
         answers = await _look_at(workers, "/readyz", [])
         why = [] if workers else [NO_WORKER]
+        warnings: list[str] = []
         for worker, answer in zip(workers, answers, strict=True):
+            who = f"worker {worker.number}"
             if answer is None:
-                why.append(f"worker {worker.number}: it does not answer")
-            elif answer.status != 200:
-                why += [f"worker {worker.number}: {each}" for each in _Unready.of(answer.body).why]
+                why.append(f"{who}: it does not answer")
+            else:
+                said = msgspec.json.decode(answer.body, type=_Readiness)
+                why += [f"{who}: {each}" for each in said.why]
+                warnings += [f"{who}: {each}" for each in said.warnings]
         if why:
-            return JSONResponse({"ready": False, "why": why}, 503)
+            return JSONResponse({"ready": False, "why": why + warnings}, 503)
+        if warnings:
+            return JSONResponse({"ready": True, "warnings": warnings})
         return JSONResponse({"ready": True})
 
     async def metrics(self, request: Request) -> Response:
@@ -142,12 +148,11 @@ class _Front:
         return Response(page, headers={"content-type": content_type})
 
 
-class _Unready(msgspec.Struct):
-    why: list[str] = []
+class _Readiness(msgspec.Struct):
+    """What a worker's /readyz says."""
 
-    @classmethod
-    def of(cls, body: bytes) -> _Unready:
-        return msgspec.json.decode(body, type=cls)
+    why: list[str] = []
+    warnings: list[str] = []
 
 
 async def _look_at(
