@@ -243,6 +243,7 @@ def test_make_brokers_names_three_and_ends_all_of_them(tmp_path: Path) -> None:
             while len(ports) < 3:
                 line = brokers.stdout.readline()
                 assert line, f"it ended after {ports}"
+                assert "not started" not in line, line
                 if found := SAID.match(line):
                     ports[found[1]] = int(found[2])
             assert ports.keys() == {"redis", "nats", "kafka"}

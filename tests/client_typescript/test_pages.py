@@ -115,7 +115,7 @@ def bundle(project: Path) -> str:
 async def test_it_is_bundled_for_the_browser_with_what_is_used_of_it(
     places: Places, server: Service, bundle: str
 ) -> None:
-    assert "auth.authenticate" not in bundle  # what is not used is left out
+    assert '"heartbeat"' not in bundle  # what is not used is left out
     async with AsyncExitStack() as stack:
         tab = await places.tab(server.http, stack)
         await tab.run(f"(0, eval)({json.dumps(bundle)})")

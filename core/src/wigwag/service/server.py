@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import signal
 import socket
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -83,13 +84,23 @@ class _Service:
 
     async def run(self, public_socket: socket.socket, internal_socket: socket.socket) -> None:
         """Start both, wait for a signal, stop both."""
+        # Before all else: until then a Ctrl-C is asyncio's, which cancels what it finds, in the middle of the start.
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            await self._run(public_socket, internal_socket, signals)
+
+    async def _run(
+        self,
+        public_socket: socket.socket,
+        internal_socket: socket.socket,
+        signals: AsyncIterator[signal.Signals],
+    ) -> None:
         hosted.set(self._served.providers)  # each provider that the application starts is added
         public = self._served.public_server()
         internal = internal_server(self._served.internal_app(), self._settings)
         error: WigwagError | None = None
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._obey_signals, tasks.cancel_scope, public)
+                tasks.start_soon(self._obey, signals, tasks.cancel_scope, public)
                 tasks.start_soon(self._access.watch)
                 tasks.start_soon(self._served.rebalance, public)
                 await self._live(public, public_socket, internal, internal_socket)
@@ -125,15 +136,16 @@ class _Service:
             await public_done.wait()
             internal.should_exit = True
 
-    async def _obey_signals(self, everything: anyio.CancelScope, public: Server) -> None:
+    async def _obey(
+        self, signals: AsyncIterator[signal.Signals], everything: anyio.CancelScope, public: Server
+    ) -> None:
         was_asked = False
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for sent in signals:
-                self._was_killed = was_asked
-                if was_asked or not public.listening.is_set():
-                    everything.cancel()
-                was_asked = True
-                self._served.drain.begin(delay_s=0 if sent == signal.SIGINT else None)
+        async for sent in signals:
+            self._was_killed = was_asked
+            if was_asked or not public.listening.is_set():
+                everything.cancel()
+            was_asked = True
+            self._served.drain.begin(delay_s=0 if sent == signal.SIGINT else None)
 
     def _announce(self) -> None:
         announce(self._served.banner(), self._settings)
