@@ -115,7 +115,7 @@ class Watched:
 
         async def hold_failure(message: Message) -> None:
             nonlocal failure
-            if message["type"] == "lifespan.startup.failed":
+            if message["type"] in ("lifespan.startup.failed", "lifespan.shutdown.failed"):
                 failure = message
             else:
                 await send(message)
@@ -123,12 +123,14 @@ class Watched:
         try:
             await self._app(scope, receive, hold_failure)
         except WigwagError as exc:
-            if failure is None:  # raised later, or by something that knows no lifespan
+            if failure is None:  # raised by something that knows no lifespan
                 raise
-            self.error = exc
-            failure = {"type": "lifespan.startup.failed"}
+            if failure["type"] == "lifespan.startup.failed":
+                self.error = exc
+                failure = {"type": "lifespan.startup.failed"}
         except Exception:
             if failure is None:
                 raise
+        # Cancelled, as by Ctrl-C in the middle of the start, it has not failed: of that no traceback is told.
         if failure is not None:
             await send(failure)
