@@ -61,7 +61,7 @@ def test_a_thousand_clients_come_back_spread_out(
     for attempt, delay, passed in seen["pauses"]:
         most = min(BASE_MS + BASE_MS * 2 ** (attempt - 1), CAP_MS)
         assert BASE_MS <= delay <= most, attempt
-        assert passed >= delay - 2, "an attempt was made too early"
+        assert passed >= delay - 5, "an attempt was made too early"
     first = [delay for attempt, delay, _ in seen["pauses"] if attempt == 1]
     assert len(first) == COUNT
     tenths = histogram(first, 50)
