@@ -34,17 +34,6 @@ PER_S = 1000
 MANY = {"WIGWAG_HANDSHAKES_PER_S": "10000", "WIGWAG_DRAIN_PER_S": str(PER_S)}
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def redis() -> Generator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 class Publisher:
     """Publishes numbers to the lobby over HTTP, all the time, and notes what it is answered."""
 

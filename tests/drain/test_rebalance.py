@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,6 @@ SETTINGS = {
     "WIGWAG_REBALANCE_INTERVAL_S": str(INTERVAL_S),
     "WIGWAG_REBALANCE_PER_S": str(PER_S),
 }
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def redis() -> Generator[RedisServer]:
-    with RedisServer() as server:
-        yield server
 
 
 class Returning:

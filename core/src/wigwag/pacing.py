@@ -45,9 +45,8 @@ async def pace(items: Iterable[T], do: Callable[[T], object], *, per_s: float, l
     while left:
         plan = moments(len(left), per_s=per_s, limit_s=max(0.0, ends_at - began_at))
         await _as_planned(left, do, began_at, plan)
-        began_at = (
-            anyio.current_time() - _LATE_S / 2
-        )  # a little is made up for, so that it goes on whatever happens
+        # A little is made up for, so that it goes on whatever happens.
+        began_at = anyio.current_time() - _LATE_S / 2
 
 
 async def _as_planned(
