@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 from aiokafka.structs import TopicPartition
@@ -45,6 +45,11 @@ class KafkaAdmin:
         for topic, code, *rest in answer.topic_errors:
             _check(code, f"create {topic}: {rest}")
         await self._until(name, partitions)
+
+    async def add_partitions(self, name: str, total: int) -> None:
+        """Give a topic more partitions, so that it has ``total``."""
+        await self._client.create_partitions({name: NewPartitions(total)})
+        await self._until(name, total)
 
     async def delete_topic(self, name: str) -> None:
         """Delete a topic with its records."""
