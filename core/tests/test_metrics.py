@@ -10,6 +10,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,7 +20,7 @@ from clocks import backend, settle
 from wigwag.errors import NotAccepted, Uncertain
 from wigwag.memory import MemoryBroker
 from wigwag.provider import Provider, ProviderSettings
-from wigwag.provider.histogram import Histogram
+from wigwag.provider.histogram import BOUNDS_S, Histogram
 from wigwag.provider.lag import Lags
 from wigwag.service.internal import create_internal_app
 from wigwag.service.metrics import exposition, registry_of
@@ -268,7 +270,21 @@ async def test_a_time_that_no_clock_shows_is_no_harm() -> None:
     for sent_at in (math.nan, math.inf, -math.inf, -1e300):
         lags.arrived(sent_at)
     lags.count()
-    assert (histogram.count, histogram.sum_s) == (4, 3 * 3600)
+    assert histogram.count == 4
+    assert histogram.sum_s == pytest.approx(3 * 3600)
+    assert dict(histogram.buckets())["0.0005"] == 1
+
+
+@given(
+    st.lists(st.floats(-20, 20) | st.sampled_from([0.0005, 0.25, 10.0, math.nan]) | st.floats(), min_size=1),
+)
+def test_each_time_counts_in_the_bucket_of_how_long_ago_it_is(ago: list[float]) -> None:
+    now, histogram = 0.0, Histogram()  # at that time all differences are exact
+    histogram.observe_since([now - seconds for seconds in ago], now, most_s=10.5)
+    lags = [10.5 if math.isnan(seconds) else max(0.0, min(seconds, 10.5)) for seconds in ago]
+    expected = {str(bound): sum(lag <= bound for lag in lags) for bound in BOUNDS_S}
+    assert dict(histogram.buckets()) == {**expected, "+Inf": len(lags)}
+    assert histogram.sum_s == pytest.approx(sum(lags))
 
 
 async def test_a_turn_that_brings_messages_without_end_is_counted_meanwhile() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from math import fsum, isnan
 from typing import Final
 
 #: From half a millisecond, which a broker of the same rack takes, to the limits after which nobody waits any more.
@@ -20,15 +21,24 @@ class Histogram:
         #: Of all durations, in seconds.
         self.sum_s: float = 0.0
 
-    def observe_all(self, durations: Iterable[float], least_s: float, most_s: float) -> None:
-        """Count each of these, as one that is within the limits."""
-        counts, sum_s = self._counts, 0.0
-        for seconds in durations:
-            if not least_s <= seconds <= most_s:
-                seconds = least_s if seconds < least_s else most_s
-            counts[bisect_left(BOUNDS_S, seconds)] += 1
-            sum_s += seconds
-        self.sum_s += sum_s
+    def observe_since(self, times: Iterable[float], now: float, most_s: float) -> None:
+        """Count how long ago each of these times is: from 0, which one to come counts as, to ``most_s``.
+
+        What a turn of the event loop brings was sent at nearly one time, so that a few looks for the bounds in
+        the sorted times do: a seventh of what a look for each time costs.
+        """
+        earliest, times = now - most_s, sorted(times)
+        # What is not a number has no place in the order; the sum shows it.
+        if isnan(sum(times)) or times[0] < earliest or times[-1] > now:
+            times = sorted(max(earliest, min(time, now)) for time in times)
+        counts, end = self._counts, len(times)
+        newest, oldest = bisect_left(BOUNDS_S, now - times[-1]), bisect_left(BOUNDS_S, now - times[0])
+        for number in range(newest, oldest):
+            begin = bisect_left(times, now - BOUNDS_S[number], 0, end)
+            counts[number] += end - begin
+            end = begin
+        counts[oldest] += end
+        self.sum_s += len(times) * now - fsum(times)
 
     def observe_many(self, seconds: float, times: int) -> None:
         """Count a duration that so many had."""

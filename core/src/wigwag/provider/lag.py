@@ -39,5 +39,4 @@ class Lags:
         """Count those that have arrived.  Clocks differ, and a peer may write what it likes: 0 to an hour."""
         pending, self._pending = self._pending, []
         if pending:
-            now = time.time()
-            self._histogram.observe_all([now - sent_at for sent_at in pending], 0.0, _MOST_S)
+            self._histogram.observe_since(pending, time.time(), _MOST_S)
