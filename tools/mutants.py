@@ -11,6 +11,8 @@ became of the code, and plant the defect anew. Prints which test caught which; e
 
 from __future__ import annotations
 
+import compileall
+import importlib.util
 import os
 import resource
 import shutil
@@ -97,16 +99,28 @@ def plant(mutant: Mutant, source: Path) -> None:
         if (count := text.count(old)) != 1:
             raise SystemExit(f"{mutant.name}: this stands {count} times in {file}:{old}")
         path.write_text(text.replace(old, new))
+        # Of one second and one size, Python would take it for what was compiled.
+        Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
 
 
-def try_one(mutant: Mutant, tests: Sequence[str]) -> str:
+def compiled_copy(folder: Path) -> Path:
+    """A copy of the source, with its bytecode: each process would compile all of it anew."""
+    source = folder / "src"
+    shutil.copytree(ROOT / "core" / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(source, quiet=1)
+    return source
+
+
+def try_one(mutant: Mutant, tests: Sequence[str], compiled: Path) -> str:
     """The test that catches it, or nothing. Called in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="wigwag-mutant-") as folder:
         source = Path(folder) / "src"
-        shutil.copytree(ROOT / "core" / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+        # With the times of its files, by which their bytecode is known to be theirs.
+        shutil.copytree(compiled, source)
         plant(mutant, source)
         sys.path.insert(0, str(source))
-        sys.dont_write_bytecode = True
+        # The run without a defect leaves the bytecode of tests for the others.
+        sys.dont_write_bytecode = bool(mutant.changes)
         os.environ["WIGWAG_NO_SHRINK"] = "1"
         os.chdir(ROOT)
         first = FirstFailure()
@@ -124,7 +138,7 @@ def try_one(mutant: Mutant, tests: Sequence[str]) -> str:
         return first.name or f"(pytest ended with {code})"
 
 
-def in_fork(mutant: Mutant, tests: Sequence[str]) -> tuple[int, int]:
+def in_fork(mutant: Mutant, tests: Sequence[str], compiled: Path) -> tuple[int, int]:
     """Begin to try; the process, and the pipe on which its answer comes."""
     reading, writing = os.pipe()
     process = os.fork()
@@ -137,7 +151,7 @@ def in_fork(mutant: Mutant, tests: Sequence[str]) -> tuple[int, int]:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
-        answer = try_one(mutant, tests)
+        answer = try_one(mutant, tests, compiled)
     except BaseException as exc:  # noqa: BLE001 - told to the parent, which raises it
         answer = f"!{exc.code if isinstance(exc, SystemExit) else repr(exc)}"
     finally:
@@ -145,14 +159,14 @@ def in_fork(mutant: Mutant, tests: Sequence[str]) -> tuple[int, int]:
         os._exit(0)
 
 
-def try_all(mutants: Sequence[Mutant], only_model: bool) -> Iterator[tuple[Mutant, str]]:
-    """As many at a time as there are processors; in their order."""
+def try_all(mutants: Sequence[Mutant], only_model: bool, compiled: Path) -> Iterator[tuple[Mutant, str]]:
+    """Two at a time for each processor, since some wait; in their order."""
     begun: list[tuple[Mutant, int, int]] = []
     waiting = list(mutants)
     while waiting or begun:
-        while waiting and len(begun) < (os.cpu_count() or 1):
+        while waiting and len(begun) < 2 * (os.cpu_count() or 1):
             mutant = waiting.pop(0)
-            begun.append((mutant, *in_fork(mutant, [MODEL] if only_model else mutant.tests)))
+            begun.append((mutant, *in_fork(mutant, [MODEL] if only_model else mutant.tests, compiled)))
         mutant, process, reading = begun.pop(0)
         with os.fdopen(reading) as pipe:
             answer = pipe.read()
@@ -171,14 +185,16 @@ def main(words: list[str]) -> int:
     mutants = read_mutants(Path(__file__).with_suffix(".txt").read_text())
     chosen = [m for m in mutants if not words or any(word in m.name for word in words)]
     files = list(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
-    for _, answer in try_all([Mutant("(none)", files)], only_model):
-        if answer:
-            raise SystemExit(f"without any defect, this fails: {answer}")
     width = max(len(mutant.name) for mutant in chosen)
     missed = 0
-    for mutant, answer in try_all(chosen, only_model):
-        missed += not answer
-        print(f"{mutant.name:<{width}}  {answer or 'NOT CAUGHT'}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="wigwag-mutants-") as folder:
+        compiled = compiled_copy(Path(folder))
+        for _, answer in try_all([Mutant("(none)", files)], only_model, compiled):
+            if answer:
+                raise SystemExit(f"without any defect, this fails: {answer}")
+        for mutant, answer in try_all(chosen, only_model, compiled):
+            missed += not answer
+            print(f"{mutant.name:<{width}}  {answer or 'NOT CAUGHT'}", flush=True)
     print(f"{len(chosen)} defects, {len(chosen) - missed} caught")
     return 1 if missed and not only_model else 0
 

@@ -139,6 +139,18 @@ async def test_who_was_let_in_at_the_last_moment_is_closed_too() -> None:
     assert len(server.closed) == 11
 
 
+@pytest.mark.anyio
+async def test_where_new_ones_go_elsewhere_those_that_have_come_are_let_in_and_closed_with_the_rest() -> None:
+    server = Server(10, drain_per_s=10)
+    async with anyio.create_task_group() as tasks:
+        server.drain.begin(refuses=False)
+        tasks.start_soon(server.run)
+        await anyio.sleep(0.5)
+        assert server.gate.why_not() is None
+        server.sockets.append(Socket())
+    assert len(server.closed) == 11
+
+
 # What operators see
 
 

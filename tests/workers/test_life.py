@@ -6,11 +6,13 @@ import contextlib
 import os
 import pty
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -42,6 +44,12 @@ def two_on_two(service: Service) -> Generator[tuple[ClientConnection, int, Clien
     with joined(service) as (one, first, _), joined(service) as (two, second, _):
         assert first != second
         yield one, first, two, second
+
+
+def now_serving(service: Service) -> int:
+    """The process that serves who comes now."""
+    with joined(service) as (_, pid, _):
+        return pid
 
 
 def is_gone(pid: int) -> bool:
@@ -235,6 +243,29 @@ def test_it_ends_when_its_terminal_is_closed(tmp_path: Path) -> None:
 
 
 # Reloading
+
+
+def test_who_has_connected_before_a_reload_may_ask_in_the_midst_of_it(tmp_path: Path) -> None:
+    """It was handed to a worker that is replaced meanwhile: there is no other one for it."""
+    write_chat(tmp_path)
+    with (
+        serving("chat:app", "--workers", "1", cwd=tmp_path, WIGWAG_DRAIN_PER_S="1") as service,
+        joined(service) as (_, old, _),
+        joined(service),
+        joined(service),
+        socket.create_connection(("127.0.0.1", urlsplit(service.ws).port)) as silent,
+    ):
+        with joined(service) as (
+            _,
+            pid,
+            _,
+        ):  # who comes later is served later: the silent one is there by now
+            assert pid == old
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: now_serving(service) != old, "another worker serves", LIMIT_S)
+        with connect(service.ws, sock=silent) as client:
+            assert int(str(client.recv(LIMIT_S)).split()[0]) == old
+            assert close_code(client) == 1012
 
 
 def test_on_sighup_each_worker_in_turn_is_replaced_and_every_connection_is_served(

@@ -45,6 +45,7 @@ class Drain:
         self._delay_s = settings.drain_delay_s
         self._timeout_s = settings.drain_timeout_s
         self._per_s = settings.drain_per_s
+        self._refuses = True
         self._begun = Latch()
         self._hurried = Latch()
 
@@ -53,14 +54,18 @@ class Drain:
         """Whether it has begun."""
         return self._begun.is_set
 
-    def begin(self, *, delay_s: float | None = None, per_s: float | None = None) -> None:
+    def begin(
+        self, *, delay_s: float | None = None, per_s: float | None = None, refuses: bool = True
+    ) -> None:
         """Begin, unless it has begun; what is not given is as the settings say.
 
-        A delay of 0 ends one that is being waited for, too.
+        A delay of 0 ends one that is being waited for, too.  ``refuses=False``: where new connections go elsewhere
+        already, those that have come are let in, and closed with the rest.
         """
         if not self._begun.is_set:
             self._delay_s = self._delay_s if delay_s is None else delay_s
             self._per_s = self._per_s if per_s is None else per_s
+            self._refuses = refuses
             self._begun.set()
         if delay_s == 0:
             self._hurried.set()
@@ -84,19 +89,17 @@ class Drain:
         )
         with anyio.move_on_after(self._delay_s):
             await self._hurried.waiter()
-        self._gate.is_closing = True
-        with anyio.move_on_after(self._timeout_s):
-            await self._close(connections)
-            while self._gate.sockets:  # noqa: ASYNC110 - nobody tells
-                await anyio.sleep(_LOOK_S)
-        logger.info("drained: %d sockets are left", self._gate.sockets)
-
-    async def _close(self, connections: AbstractSet[object]) -> None:
-        """Close all, and those that a handshake under way has made meanwhile."""
+        self._gate.is_closing = self._refuses
         ends_at = anyio.current_time() + self._timeout_s * CLOSES_WITHIN
-        while left := sockets_of(connections):
-            limit_s = max(0.0, ends_at - anyio.current_time())
-            await pace(left, send_away, per_s=self._per_s, limit_s=limit_s)
+        with anyio.move_on_after(self._timeout_s):
+            while self._gate.sockets:
+                # Again and again: a handshake under way makes one more.
+                if left := sockets_of(connections):
+                    limit_s = max(0.0, ends_at - anyio.current_time())
+                    await pace(left, send_away, per_s=self._per_s, limit_s=limit_s)
+                else:
+                    await anyio.sleep(_LOOK_S)  # nobody tells
+        logger.info("drained: %d sockets are left", self._gate.sockets)
 
 
 def sockets_of(connections: AbstractSet[object]) -> list[WebSocketProtocol]:

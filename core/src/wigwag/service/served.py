@@ -150,6 +150,11 @@ class Served:
         return found
 
     @property
+    def silent(self) -> int:
+        """How many connections have not said yet what they want."""
+        return self._gate.silent
+
+    @property
     def has_provider(self) -> bool:
         """Whether the application has started one."""
         return bool(running(self.providers))

@@ -65,12 +65,19 @@ class Gate:
         #: Of all connections those that speak HTTP, and of these those that ask for nothing, who came first first.
         self._http: dict[HttpProtocol, None] = {}
         self._resting: dict[HttpProtocol, None] = {}
+        #: Those that have never asked for anything.
+        self._silent: set[HttpProtocol] = set()
         self._connections: set[Any] = set()
 
     @property
     def sockets(self) -> int:
         """How many connections are WebSockets."""
         return len(self._connections) - len(self._http)
+
+    @property
+    def silent(self) -> int:
+        """How many connections have not said yet what they want."""
+        return len(self._silent)
 
     @property
     def is_full(self) -> bool:
@@ -81,6 +88,7 @@ class Gate:
         """A connection was accepted."""
         self._connections = protocol.connections  # the server's: all of one server are of one gate
         self._http[protocol] = None
+        self._silent.add(protocol)
         if self.max_sockets is not None and len(self._connections) > self.max_sockets + self._spare:
             longest = next(iter(self._resting), protocol)
             self.refused["connections"] += 1
@@ -93,11 +101,13 @@ class Gate:
     def asks(self, protocol: HttpProtocol) -> None:
         """It has asked for something."""
         self._resting.pop(protocol, None)
+        self._silent.discard(protocol)
 
     def gone(self, protocol: HttpProtocol) -> None:
         """It has ended, or has become a WebSocket."""
         self._http.pop(protocol, None)
         self._resting.pop(protocol, None)
+        self._silent.discard(protocol)
 
     def why_not(self) -> str | None:
         """Why one more handshake is not to be answered now; None where it is."""

@@ -82,6 +82,8 @@ class Drain(msgspec.Struct, tag="drain"):
 
     delay_s: float
     per_s: float
+    #: Whether nobody is to be let in once they are being closed; else those that you were handed are.
+    refuses: bool
 
 
 class Drained(msgspec.Struct, tag="drained"):

@@ -147,10 +147,13 @@ class Worker:
             self._give_back(connection)
         self._untaken.clear()
 
-    def drain(self, delay_s: float, per_s: float) -> None:
-        """Have it close its sockets.  Told again, it may leave out the delay, and nothing more."""
+    def drain(self, delay_s: float, per_s: float, *, refuses: bool = True) -> None:
+        """Have it close its sockets.  Told again, it may leave out the delay, and nothing more.
+
+        ``refuses``: whether it lets nobody in from then on, of those that it was handed.
+        """
         if self._channel is not None:
-            self._channel.send(Drain(delay_s, per_s))
+            self._channel.send(Drain(delay_s, per_s, refuses))
 
     def finish(self) -> None:
         """Have it end when it has done what it was given; it is handed nothing more."""

@@ -253,7 +253,7 @@ class Supervisor:
                 old = await self._replace(slot)
                 if old is None:
                     break
-                old.drain(0.0, self._settings.drain_per_s)
+                old.drain(0.0, self._settings.drain_per_s, refuses=False)
                 await self._finish(old, self._stop_limit_s)
             else:
                 logger.info("reloaded")

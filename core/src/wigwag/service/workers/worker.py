@@ -45,7 +45,7 @@ logger: logging.Logger = logging.getLogger("wigwag.service")
 _HEARD_S: Final = 3.0
 _LOOK_S: Final = 0.01
 #: How long who came last has to say what it wants, before the server ends.
-_LAST_S: Final = 0.1
+_LAST_S: Final = 1.0
 #: How long requests of the internal port have to be answered, when all that they could wait for has ended.
 _ANSWERS_S: Final = 1.0
 _REPORT_S: Final = 0.05
@@ -137,8 +137,11 @@ class _Service:
         async def finish() -> None:
             """When there are no more connections to come, and its sockets are closed at the pace that it was told."""
             await incoming.ended.wait()
-            drain.begin(delay_s=0, per_s=self._per_s)
+            drain.begin(delay_s=0, per_s=self._per_s, refuses=False)
             await drained.wait()
+            with anyio.move_on_after(_LAST_S):
+                while incoming.pending or self._served.silent:  # noqa: ASYNC110
+                    await anyio.sleep(_LOOK_S)  # nobody tells
             public.should_exit = True
 
         drained = anyio.Event()
@@ -197,7 +200,7 @@ class _Service:
 
     def _told_to(self, message: ToWorker) -> None:
         if isinstance(message, Drain):
-            self._served.drain.begin(delay_s=message.delay_s, per_s=message.per_s)
+            self._served.drain.begin(delay_s=message.delay_s, per_s=message.per_s, refuses=message.refuses)
         elif self._is_over:
             self._channel.send(_gone(message))
         else:
@@ -227,15 +230,16 @@ class _Incoming:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._received = 0
-        self._pending = 0
+        #: How many were received, and are not connections of the server yet.
+        self.pending: int = 0
         self._is_open = False
-        #: There are no more to come, and who came last has had time to say what it wants.
+        #: There are no more to come.
         self.ended: anyio.Event = anyio.Event()
 
     @property
     def load(self) -> Load:
         """What the supervisor is told."""
-        return Load(self._received, self._pending + len(self._public.server_state.connections))
+        return Load(self._received, self.pending + len(self._public.server_state.connections))
 
     def open(self) -> None:
         """Take connections from now on."""
@@ -249,7 +253,7 @@ class _Incoming:
             self._is_open = False
             self._loop.remove_reader(self._source.fileno())
             self._source.close()
-            self._loop.call_later(_LAST_S, self.ended.set)
+            self.ended.set()
 
     def _read(self) -> None:
         self._receive()
@@ -269,7 +273,7 @@ class _Incoming:
                 return
             for descriptor in descriptors:
                 self._received += 1
-                self._pending += 1
+                self.pending += 1
                 self._tasks.start_soon(self._accept, socket.socket(fileno=descriptor))
 
     async def _accept(self, connection: socket.socket) -> None:
@@ -280,7 +284,7 @@ class _Incoming:
             logger.debug("a connection was lost as it came: %s", exc)
             connection.close()
         finally:
-            self._pending -= 1
+            self.pending -= 1
 
 
 def _gone(ask: Ask) -> Answer:
