@@ -8,6 +8,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # A worker starts servers of its own, so that there are not as many as a large machine has processors.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+# The code that only whole servers run is counted by these tests of them; counting slows all others by a quarter.
+COVERED := tests/protocol tests/workers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -17,7 +19,8 @@ run: ## install what the service needs into .venv, and start it on 127.0.0.1:800
 
 test: install browser servers programs autobahn-suite node lint types client pythons oldest mutants ## everything, from nothing
 	@$(BIN)/pytest core/tests providers -q -n auto --cov --cov-report=
-	@$(BIN)/pytest tests examples -q $(SIDE_BY_SIDE) --cov --cov-append --cov-report=term --cov-fail-under=95
+	@$(BIN)/pytest $(COVERED) -q $(SIDE_BY_SIDE) --cov --cov-append --cov-report=term --cov-fail-under=95
+	@$(BIN)/pytest tests examples -q $(SIDE_BY_SIDE) $(addprefix --ignore=,$(COVERED))
 
 check: lint types unit ## lint, types and unit tests: before each commit
 
