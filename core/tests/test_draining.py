@@ -26,15 +26,16 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 class Socket(WebSocketProtocol):
     """One that notes when it is closed, and is gone so much later."""
 
-    __slots__ = ("closed_at", "lasts_s")
+    __slots__ = ("closed_at", "lasts_s", "opens_at")
 
-    def __init__(self, lasts_s: float = 0.0) -> None:
+    def __init__(self, lasts_s: float = 0.0, opens_at: float = 0.0) -> None:
         self.lasts_s = lasts_s
+        self.opens_at = opens_at
         self.closed_at: float | None = None
 
     @property
-    def is_closing(self) -> bool:
-        return self.closed_at is not None
+    def is_open(self) -> bool:
+        return self.closed_at is None and anyio.current_time() >= self.opens_at
 
     def shutdown(self) -> None:
         self.closed_at = anyio.current_time()
@@ -149,6 +150,27 @@ async def test_where_new_ones_go_elsewhere_those_that_have_come_are_let_in_and_c
         assert server.gate.why_not() is None
         server.sockets.append(Socket())
     assert len(server.closed) == 11
+
+
+@pytest.mark.anyio
+async def test_a_handshake_under_way_is_not_cut_short_but_closed_when_it_is_over() -> None:
+    server = Server(1, drain_per_s=10)
+    server.sockets.append(Socket(opens_at=anyio.current_time() + 3))
+    server.drain.begin()
+    assert await server.run() == pytest.approx(3, abs=0.3)
+    assert server.closed[1] >= server.sockets[1].opens_at
+
+
+@pytest.mark.anyio
+async def test_whoever_is_let_in_after_it_is_closed_in_what_is_left_of_the_time() -> None:
+    server = Server(1, drain_timeout_s=5)
+    server.drain.begin()
+    await server.run()
+    server.sockets.append(Socket(lasts_s=100))
+    began = anyio.current_time()
+    await server.drain.close(server)  # type: ignore[arg-type]
+    assert len(server.closed) == 2
+    assert anyio.current_time() - began == pytest.approx(5, abs=0.3)
 
 
 # What operators see

@@ -6,10 +6,13 @@ from pathlib import Path
 
 CHAT = """
 import os
+import anyio
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from wigwag import SocketContext, Sockets
 
 VERSION = 1
+UPGRADE_S = 0
 
 async def opened(ctx: SocketContext) -> None:
     await ctx.subscribe("lobby")
@@ -20,14 +23,19 @@ async def said(ctx: SocketContext, message: str | bytes) -> None:
         os._exit(7)
     await ctx.emitter.publish("lobby", message)
 
-sockets = Sockets(open=opened, message=said)
+async def anybody(connection: HTTPConnection) -> str:
+    await anyio.sleep(UPGRADE_S)
+    return "somebody"
+
+sockets = Sockets(upgrade=anybody, open=opened, message=said)
 app = Starlette(routes=[sockets.route("/ws")], lifespan=sockets.lifespan)
 """
 
 
-def write_chat(directory: Path, version: int = 1) -> None:
+def write_chat(directory: Path, version: int = 1, upgrade_s: float = 0) -> None:
     """``chat:app``: who connects is in the lobby, and told which process and version it met."""
-    (directory / "chat.py").write_text(CHAT.replace("VERSION = 1", f"VERSION = {version}"))
+    text = CHAT.replace("VERSION = 1", f"VERSION = {version}")
+    (directory / "chat.py").write_text(text.replace("UPGRADE_S = 0", f"UPGRADE_S = {upgrade_s}"))
 
 
 def write_failing(directory: Path, statement: str) -> None:

@@ -248,8 +248,9 @@ def test_it_ends_when_its_terminal_is_closed(tmp_path: Path) -> None:
 def test_who_has_connected_before_a_reload_may_ask_in_the_midst_of_it(tmp_path: Path) -> None:
     """It was handed to a worker that is replaced meanwhile: there is no other one for it."""
     write_chat(tmp_path)
+    patient = {"WIGWAG_DRAIN_PER_S": "1", "WIGWAG_HANDSHAKE_TIMEOUT_S": "60"}
     with (
-        serving("chat:app", "--workers", "1", cwd=tmp_path, WIGWAG_DRAIN_PER_S="1") as service,
+        serving("chat:app", "--workers", "1", cwd=tmp_path, **patient) as service,
         joined(service) as (_, old, _),
         joined(service),
         joined(service),
@@ -265,6 +266,15 @@ def test_who_has_connected_before_a_reload_may_ask_in_the_midst_of_it(tmp_path: 
         wait_until(lambda: now_serving(service) != old, "another worker serves", LIMIT_S)
         with connect(service.ws, sock=silent) as client:
             assert int(str(client.recv(LIMIT_S)).split()[0]) == old
+            assert close_code(client) == 1012
+
+
+def test_a_handshake_that_is_under_way_as_a_reload_comes_to_its_worker_is_finished(tmp_path: Path) -> None:
+    write_chat(tmp_path, upgrade_s=5)
+    with serving("chat:app", "--workers", "1", cwd=tmp_path) as service:
+        service.process.send_signal(signal.SIGHUP)
+        # Another worker serves before the handshake is over, unless this machine is slow.
+        with connect(service.ws, open_timeout=LIMIT_S) as client:
             assert close_code(client) == 1012
 
 

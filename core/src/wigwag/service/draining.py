@@ -46,6 +46,7 @@ class Drain:
         self._timeout_s = settings.drain_timeout_s
         self._per_s = settings.drain_per_s
         self._refuses = True
+        self._ends_at = 0.0  # by the loop's clock, once sockets are being closed
         self._begun = Latch()
         self._hurried = Latch()
 
@@ -90,21 +91,28 @@ class Drain:
         with anyio.move_on_after(self._delay_s):
             await self._hurried.waiter()
         self._gate.is_closing = self._refuses
-        ends_at = anyio.current_time() + self._timeout_s * CLOSES_WITHIN
-        with anyio.move_on_after(self._timeout_s):
+        self._ends_at = anyio.current_time() + self._timeout_s
+        await self.close(connections)
+        logger.info("drained: %d sockets are left", self._gate.sockets)
+
+    async def close(self, connections: AbstractSet[object]) -> None:
+        """Close all at the pace, in what is left of the time; those whose handshake is under way, when it is over."""
+        closed_by = self._ends_at - self._timeout_s * (1 - CLOSES_WITHIN)
+        with anyio.CancelScope(deadline=self._ends_at):
             while self._gate.sockets:
-                # Again and again: a handshake under way makes one more.
                 if left := sockets_of(connections):
-                    limit_s = max(0.0, ends_at - anyio.current_time())
+                    limit_s = max(0.0, closed_by - anyio.current_time())
                     await pace(left, send_away, per_s=self._per_s, limit_s=limit_s)
                 else:
                     await anyio.sleep(_LOOK_S)  # nobody tells
-        logger.info("drained: %d sockets are left", self._gate.sockets)
 
 
 def sockets_of(connections: AbstractSet[object]) -> list[WebSocketProtocol]:
-    """The WebSockets among a server's connections whose end has not begun, in no order."""
-    return [each for each in connections if isinstance(each, WebSocketProtocol) and not each.is_closing]
+    """The open WebSockets among a server's connections, in no order.
+
+    One whose handshake is under way would be refused, a failed attempt; open, it is closed with 1012.
+    """
+    return [each for each in connections if isinstance(each, WebSocketProtocol) and each.is_open]
 
 
 def send_away(socket: WebSocketProtocol) -> None:

@@ -182,9 +182,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self._end(ABNORMAL, "")
 
     @property
-    def is_closing(self) -> bool:
-        """Whether its end has begun: a close frame was sent, or it is over."""
-        return self._state > OPEN
+    def is_open(self) -> bool:
+        """Whether the handshake was answered, and its end has not begun: no close frame was sent."""
+        return self._state == OPEN
 
     def shutdown(self) -> None:
         """uvicorn's: the server stops."""

@@ -142,6 +142,7 @@ class _Service:
             with anyio.move_on_after(_LAST_S):
                 while incoming.pending or self._served.silent:  # noqa: ASYNC110
                     await anyio.sleep(_LOOK_S)  # nobody tells
+            await drain.close(public.server_state.connections)  # who was let in since
             public.should_exit = True
 
         drained = anyio.Event()
