@@ -63,6 +63,7 @@ async def served(**limits: Any) -> AsyncIterator[tuple[Serving, Gate]]:
         assert gate.sockets == 0
         assert not gate._http
         assert not gate._resting
+        assert gate.silent == 0
 
 
 async def answer(client: Client) -> tuple[int, bytes]:

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Generator
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -267,6 +269,24 @@ def test_who_has_connected_before_a_reload_may_ask_in_the_midst_of_it(tmp_path: 
         with connect(service.ws, sock=silent) as client:
             assert int(str(client.recv(LIMIT_S)).split()[0]) == old
             assert close_code(client) == 1012
+
+
+def test_who_has_connected_before_a_reload_has_time_to_ask_though_all_others_have_gone(
+    tmp_path: Path,
+) -> None:
+    write_chat(tmp_path)
+    with (
+        serving("chat:app", "--workers", "1", cwd=tmp_path, WIGWAG_HANDSHAKE_TIMEOUT_S="60") as service,
+        socket.create_connection(("127.0.0.1", urlsplit(service.ws).port), LIMIT_S) as silent,
+    ):
+        now_serving(service)  # who comes later is served later: the silent one is there by now
+        service.process.send_signal(signal.SIGHUP)
+        assert silent.recv(1) == b""
+        cut_at = time.time()
+        _, _, err = service.end()
+    said = next(line for line in err.splitlines() if "drained: 0 sockets are left" in line)
+    drained_at = datetime.strptime(said[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()  # noqa: DTZ007 - logs are local
+    assert cut_at - drained_at >= 0.9  # a machine that is slow makes it longer
 
 
 def test_a_handshake_that_is_under_way_as_a_reload_comes_to_its_worker_is_finished(tmp_path: Path) -> None:

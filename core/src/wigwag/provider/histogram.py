@@ -25,7 +25,7 @@ class Histogram:
         """Count how long ago each of these times is: from 0, which one to come counts as, to ``most_s``.
 
         What a turn of the event loop brings was sent at nearly one time, so that a few looks for the bounds in
-        the sorted times do: a seventh of what a look for each time costs.
+        the sorted times do: a quarter of what a look for each time costs.
         """
         earliest, times = now - most_s, sorted(times)
         # What is not a number has no place in the order; the sum shows it.
