@@ -81,7 +81,7 @@ async def _publish_part(
         for index, (message, payload) in enumerate(part):
             await publish(index, message, payload)
     else:
-        # Not anyio's group, which the server does not need: it costs three times as much for each message.
+        # Not anyio's group, which the server does not need: it makes each message cost more than twice as much.
         await asyncio.gather(
             *[publish(index, message, payload) for index, (message, payload) in enumerate(part)]
         )
