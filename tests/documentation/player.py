@@ -214,7 +214,8 @@ class Player:
         for server in servers:
             _, process = server
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
+                # Alone, and not its group: a worker that was just started would show where Python was in its start.
+                process.send_signal(signal.SIGINT)
         for server in servers:
             _, process = server
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -88,7 +88,8 @@ def joined(client: Client) -> Client:
     return client
 
 
-def scenario(url: str) -> None:
+def scenario(url: str, announce: Callable[[], int]) -> None:
+    """``announce`` calls the view, and says what status it answers with."""
     with connecting(f"{url}?token=t-ann") as ann:
         joined(ann)
         with connecting(f"{url}?token=t-bob") as bob:
@@ -97,25 +98,19 @@ def scenario(url: str) -> None:
             ann.send(json.dumps({"type": "say", "room": "x", "text": "hello"}))
             assert event(bob) == ("said", {"user": "ann", "text": "hello"})  # and not what he has said
         assert event(ann) == ("left", {"user": "bob"})
+        assert announce() == 200
+        assert event(ann) == ("said", {"user": "server", "text": "closing at six"})
 
 
 def test_the_left_column(before: Server) -> None:
-    scenario(f"{before.ws}/ws")
-    with connecting(f"{before.ws}/ws?token=t-ann") as ann:
-        joined(ann)
-        assert httpx.get(f"{before.http}/announce").status_code == 200
-        assert event(ann) == ("said", {"user": "server", "text": "closing at six"})
+    scenario(f"{before.ws}/ws", lambda: httpx.get(f"{before.http}/announce").status_code)
     with pytest.raises(InvalidStatus, match="403"), connecting(f"{before.ws}/ws?token=none"):
         pass
 
 
 @pytest.mark.needs("redis-server")
 def test_the_right_column(columns: dict[str, ModuleType], after: Server) -> None:
-    scenario(f"{after.ws}/ws")
-    with connecting(f"{after.ws}/ws?token=t-ann") as ann:
-        joined(ann)
-        assert columns["after"].announce(None).status_code == 200
-        assert event(ann) == ("said", {"user": "server", "text": "closing at six"})
+    scenario(f"{after.ws}/ws", lambda: columns["after"].announce(None).status_code)
     with connecting(f"{after.ws}/ws?token=none") as stranger:
         assert stranger.closed()[0] == 1008
 

@@ -171,6 +171,30 @@ def test_on_a_signal_all_sockets_are_closed_with_1012_and_nothing_is_left(
     assert is_gone(second)
 
 
+def test_ctrl_c_while_workers_are_being_started_shows_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\n"
+        "if 'wigwag.service.workers' in sys.orig_argv:\n"
+        "    print('starting', flush=True)\n"
+        "    time.sleep(600)  # until it is killed\n"
+    )
+    command = [str(WIGWAG), "serve", *ANYWHERE, "--workers", "2"]
+    with subprocess.Popen(
+        command,
+        env=environment(PYTHONPATH=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starting\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(LIMIT_S) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
 def test_the_directory_of_the_hub_is_removed(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="wigwag-") as directory:
         with serving("--workers", "1", TMPDIR=directory) as service:

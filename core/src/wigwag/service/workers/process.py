@@ -131,6 +131,9 @@ class Worker:
             stdin=subprocess.DEVNULL,
             env=self._environ,
             pass_fds=(control_fd, connections_fd),
+            # Ctrl-C and a closed terminal are the supervisor's alone: a worker that is still being imported would die
+            # of them, with a traceback.
+            start_new_session=True,
         )
 
     def _close(self) -> None:
