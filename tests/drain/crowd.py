@@ -147,15 +147,9 @@ async def all_gone(members: Sequence[Member]) -> None:
         await asyncio.gather(*(member.gone for member in members))
 
 
-def most_in(moments: Sequence[float], window_s: float) -> int:
-    """The most that fall into any stretch of time of that length."""
-    ordered = sorted(moments)
-    most = first = 0
-    for last, moment in enumerate(ordered):
-        while moment - ordered[first] > window_s:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
+def ahead(moments: Sequence[float], since: float, per_s: float) -> float:
+    """How many came too early, at the most, for a pace from that moment on; who looks late counts fewer, never more."""
+    return max(count - per_s * (moment - since) for count, moment in enumerate(sorted(moments), 1))
 
 
 def histogram(moments: Sequence[float], width_s: float) -> list[int]:

@@ -16,7 +16,7 @@ import anyio.to_thread
 import httpx
 import pytest
 
-from drain.crowd import Member, gather, most_in
+from drain.crowd import Member, ahead, gather
 from rolling.balancer import Balancer
 from servers.redis import RedisServer
 from serving import LIMIT_S, Service, serving
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 SOCKETS = 600
 INTERVAL_S = 1.0
-PER_S = 60.0
+PER_S = 30.0
 SETTINGS = {
     "WIGWAG_REBALANCE": "true",
     "WIGWAG_REBALANCE_INTERVAL_S": str(INTERVAL_S),
@@ -116,7 +116,9 @@ async def test_after_one_more_has_started_the_sockets_are_shared_out_anew(redis:
                 assert after[-1] <= 220, after
                 assert {code for _, code in crowd.closes} == {1012}
                 # Two nodes at their pace.
-                assert most_in([at for at, _ in crowd.closes], 1.0) <= 2 * PER_S * 1.5
+                moments = [at for at, _ in crowd.closes]
+                # A busy machine may have seen the first up to a second late.
+                assert ahead(moments, min(moments) - 1.0, 2 * PER_S) < 0.2 * PER_S
                 settled = len(crowd.closes)
                 assert settled <= 1.5 * SOCKETS
                 await anyio.sleep(3 * INTERVAL_S)

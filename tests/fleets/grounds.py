@@ -212,8 +212,8 @@ class KafkaGround(Ground):
     """Kafka sends its clients to the address that a listener advertises: each slot has a listener of its own."""
 
     name = "kafka"
-    # aiokafka mends its links by itself: a probe must leave it the time.
-    settings = replace(SETTINGS, probe_timeout_s=2.0, session_timeout_s=6.0)
+    # aiokafka mends its links by itself: a probe must leave it the time, on a machine that is busy too.
+    settings = replace(SETTINGS, probe_timeout_s=3.0, session_timeout_s=6.0)
     keeps = True
     grace_s = 10.0
     recovery_s = 40.0

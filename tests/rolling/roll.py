@@ -196,6 +196,8 @@ async def roll(variables: Mapping[str, str], way: Way, load: Load) -> Outcome:
                     sent_s = loop.time()
                     await replicas.all[old].end(way.signal)
                     ending_s.append(loop.time() - sent_s)
+                # Each was on one of those that are gone, and has seen it.
+                await until(lambda: sum(traffic.fortunes.closed.values()) >= load.clients)
             outcome = replace(traffic.outcome(), took_s=loop.time() - began_s, ending_s=ending_s)
             outcome.exit_codes = [replicas.all[old].exit_code or 0 for old in serving]
             return outcome

@@ -37,7 +37,9 @@ _numbers = itertools.count()
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(
     lambda text: text != "__proto__"
 )
-_names = st.from_regex(r"[a-z][a-z_]{0,5}", fullmatch=True).filter(lambda name: not keyword.iskeyword(name))
+_names = st.from_regex(r"[a-z][a-z_]{0,5}", fullmatch=True).filter(
+    lambda name: not keyword.iskeyword(name) and not hasattr(pydantic.BaseModel, name)  # copy, json, mro, …
+)
 _SCALARS: list[Typed] = [
     (int, st.integers(-(2**63), 2**63)),
     (float, st.floats(allow_nan=False, allow_infinity=False)),
