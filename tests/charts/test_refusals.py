@@ -155,6 +155,10 @@ TYPOS: dict[str, tuple[dict[str, Any], str]] = {
         {"settings": {"WIGWAG_API_KEY": "k"}},
         "additional properties 'WIGWAG_API_KEY' not allowed",
     ),
+    "a group with a wildcard, as only hosts have": (
+        {"httpRoute": {"parentRefs": [{"name": "public", "group": "*.example.com"}]}},
+        "at '/httpRoute/parentRefs/0/group'",
+    ),
 }
 
 
