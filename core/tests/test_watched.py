@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("when", ["starting", "serving"])
 async def test_an_application_that_is_cancelled_has_not_failed(when: str) -> None:
     said: list[Message] = []
-    reached = anyio.Event()
+    reached, returned = anyio.Event(), anyio.Event()
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
@@ -36,11 +37,37 @@ async def test_an_application_that_is_cancelled_has_not_failed(when: str) -> Non
     async def send(message: Message) -> None:
         said.append(message)
 
+    async def serve() -> None:
+        """As uvicorn, which logs a traceback of whatever comes out of it."""
+        await Watched(Starlette(lifespan=lifespan))({"type": "lifespan"}, receive, send)
+        returned.set()
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Watched(Starlette(lifespan=lifespan)), {"type": "lifespan"}, receive, send)
+        tasks.start_soon(serve)
         await reached.wait()
         tasks.cancel_scope.cancel()
+    assert returned.is_set()
     assert [message["type"] for message in said] == ["lifespan.startup.complete"][: when == "serving"]
+
+
+async def test_an_application_that_exits_as_it_starts_has_failed() -> None:
+    said: list[Message] = []
+
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        if app is not None:
+            sys.exit(3)
+        yield
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    await Watched(Starlette(lifespan=lifespan))({"type": "lifespan"}, receive, send)
+    assert [message["type"] for message in said] == ["lifespan.startup.failed"]
+    assert "SystemExit: 3" in said[0]["message"]
 
 
 async def test_an_application_that_fails_as_it_ends_says_so() -> None:

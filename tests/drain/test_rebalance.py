@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 SOCKETS = 600
 INTERVAL_S = 1.0
-PER_S = 30.0
+PER_S = 60.0
 SETTINGS = {
     "WIGWAG_REBALANCE": "true",
     "WIGWAG_REBALANCE_INTERVAL_S": str(INTERVAL_S),
@@ -118,7 +118,7 @@ async def test_after_one_more_has_started_the_sockets_are_shared_out_anew(redis:
                 # Two nodes at their pace.
                 moments = [at for at, _ in crowd.closes]
                 # A busy machine may have seen the first up to a second late.
-                assert ahead(moments, min(moments) - 1.0, 2 * PER_S) < 0.2 * PER_S
+                assert ahead(moments, min(moments) - 1.0, 2 * PER_S) < 0.1 * PER_S
                 settled = len(crowd.closes)
                 assert settled <= 1.5 * SOCKETS
                 await anyio.sleep(3 * INTERVAL_S)

@@ -173,10 +173,11 @@ def test_on_a_signal_all_sockets_are_closed_with_1012_and_nothing_is_left(
 
 def test_ctrl_c_while_workers_are_being_started_shows_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys, time\n"
+        "import json, socket, sys\n"
         "if 'wigwag.service.workers' in sys.orig_argv:\n"
         "    print('starting', flush=True)\n"
-        "    time.sleep(600)  # until it is killed\n"
+        "    control = json.loads(sys.orig_argv[-1])['control_fd']\n"
+        "    socket.socket(fileno=control).recv(1)  # until it is killed, or the supervisor is no more\n"
     )
     command = [str(WIGWAG), "serve", *ANYWHERE, "--workers", "2"]
     with subprocess.Popen(

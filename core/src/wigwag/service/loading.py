@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wigwag.errors import SettingsError, WigwagError
@@ -122,15 +123,19 @@ class Watched:
 
         try:
             await self._app(scope, receive, hold_failure)
+        except anyio.get_cancelled_exc_class():
+            # By the loop's end, as after Ctrl-C in the middle of the start: it has not failed. The task ends with this
+            # call, and uvicorn would log a traceback.
+            return
         except WigwagError as exc:
             if failure is None:  # raised by something that knows no lifespan
                 raise
             if failure["type"] == "lifespan.startup.failed":
                 self.error = exc
                 failure = {"type": "lifespan.startup.failed"}
-        except Exception:
+        except BaseException:
+            # sys.exit() too, of which uvicorn would make an application that knows no lifespan, and serve it.
             if failure is None:
                 raise
-        # Cancelled, as by Ctrl-C in the middle of the start, it has not failed: of that no traceback is told.
         if failure is not None:
             await send(failure)

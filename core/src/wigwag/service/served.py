@@ -113,11 +113,14 @@ class Served:
 
     def public_server(self) -> Server:
         """The server of the public port."""
+        has_app = self.name is not None
         return Server(
             SendsElsewhere(self.watched, self.drain),
             http=limited_http(self._gate),
+            # The stock service must start; an application need not know lifespans.
+            lifespan="auto" if has_app else "on",
             ws=WebSocketProtocol,
-            ws_max_size=self._settings.message_bytes if self.name is None else _APP_MESSAGE_BYTES,
+            ws_max_size=_APP_MESSAGE_BYTES if has_app else self._settings.message_bytes,
             proxy_headers=False,  # X-Forwarded-For is any client's to write, until a setting says whose counts
         )
 

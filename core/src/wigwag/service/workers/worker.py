@@ -59,8 +59,8 @@ def main() -> None:
 
 def run_worker(spec: Spec) -> None:
     """Serve until the supervisor closes its end, or is no more."""
-    # Who signals all by name (pkill -HUP wigwag) means the supervisor, which decides what follows.  Not ignored, which
-    # programs that the application starts would inherit.
+    # Who signals all by name (pkill -HUP -f wigwag) means the supervisor, which decides what follows.  Not ignored,
+    # which programs that the application starts would inherit.
     signal.signal(signal.SIGINT, _do_nothing)
     signal.signal(signal.SIGHUP, _do_nothing)
     control = socket.socket(fileno=spec.control_fd)
